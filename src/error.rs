@@ -1,0 +1,23 @@
+//! How a failure is told and what can be done about it: three kinds of failure, not thirty.
+
+use std::time::Duration;
+
+/// Implemented by the one error enum of each room, so that `drive` can treat all failures alike.
+pub trait Classify: std::error::Error {
+    /// A stable CamelCase word for conditions, events and metrics.
+    fn reason(&self) -> &'static str;
+
+    /// What can help.
+    fn retry(&self) -> Retry;
+}
+
+/// What can help after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Time: try again, with growing pauses.
+    Backoff,
+    /// Only a change of the object, or of something it refers to.
+    OnChange,
+    /// Time, and the other side said how long.
+    After(Duration),
+}

@@ -1,0 +1,289 @@
+//! The words that rules and hands share: what to write ([`Change`]) and what to say ([`Verdict`]). No logic.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// Which object of a kind: its namespace (empty for cluster-scoped kinds) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// A key from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// Which object of any kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// `group/version`, or `v1`.
+    pub api_version: String,
+    /// CamelCase kind.
+    pub kind: String,
+    /// Namespace and name.
+    pub key: ObjectKey,
+}
+
+impl ObjectRef {
+    /// The API group, empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
+    /// The version within the group.
+    pub fn version(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or(self.api_version.as_str(), |(_, version)| version)
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// A whole object as JSON on its way to or from the API server.
+///
+/// It may be a Secret, so `Debug` shows which object it is and nothing else.
+#[derive(Clone, PartialEq)]
+pub struct Manifest(Map<String, Value>);
+
+impl Manifest {
+    /// Takes a JSON object; anything else is handed back.
+    ///
+    /// # Errors
+    ///
+    /// The value itself, when it is not a JSON object.
+    pub fn new(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::Object(fields) => Ok(Self(fields)),
+            other => Err(other),
+        }
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// All fields, to change.
+    pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
+        &mut self.0
+    }
+
+    /// The plain JSON.
+    pub fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    /// `apiVersion`, empty when absent.
+    pub fn api_version(&self) -> &str {
+        self.text("apiVersion")
+    }
+
+    /// `kind`, empty when absent.
+    pub fn kind(&self) -> &str {
+        self.text("kind")
+    }
+
+    /// `metadata.name`, empty when absent.
+    pub fn name(&self) -> &str {
+        self.metadata_text("name")
+    }
+
+    /// `metadata.namespace`, empty when absent.
+    pub fn namespace(&self) -> &str {
+        self.metadata_text("namespace")
+    }
+
+    /// Which object this is.
+    pub fn object_ref(&self) -> ObjectRef {
+        ObjectRef {
+            api_version: self.api_version().to_owned(),
+            kind: self.kind().to_owned(),
+            key: ObjectKey::new(self.namespace(), self.name()),
+        }
+    }
+
+    /// `metadata`, made when absent. Replaces a `metadata` that is no object.
+    pub fn metadata_mut(&mut self) -> &mut Map<String, Value> {
+        let slot = self
+            .0
+            .entry("metadata")
+            .or_insert_with(|| Value::Object(Map::new()));
+        if !slot.is_object() {
+            *slot = Value::Object(Map::new());
+        }
+        match slot {
+            Value::Object(fields) => fields,
+            _ => unreachable!("made an object above"),
+        }
+    }
+
+    /// One annotation.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.0
+            .get("metadata")?
+            .get("annotations")?
+            .get(name)?
+            .as_str()
+    }
+
+    /// One label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.0.get("metadata")?.get("labels")?.get(name)?.as_str()
+    }
+
+    /// `metadata.uid`, empty when absent.
+    pub fn uid(&self) -> &str {
+        self.metadata_text("uid")
+    }
+
+    /// `metadata.resourceVersion`, empty when absent.
+    pub fn resource_version(&self) -> &str {
+        self.metadata_text("resourceVersion")
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.0
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    fn metadata_text(&self, field: &str) -> &str {
+        self.0
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manifest({})", self.object_ref())
+    }
+}
+
+/// The version of an object that a decision was made on: a write under this guard fails with a conflict when the
+/// object has changed or has been made anew since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+}
+
+/// One write to the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Make it; fails with `AlreadyExists` when it is there. The first write of everything whose absence is not certain (D12).
+    Create {
+        /// The whole object.
+        manifest: Manifest,
+        /// Field manager.
+        manager: String,
+    },
+    /// Server-side apply, forced: our fields are as written here, other managers' fields stay.
+    Apply {
+        /// Only the fields that we own.
+        manifest: Manifest,
+        /// Field manager.
+        manager: String,
+        /// The version that the decision was made on; `None` applies over anything.
+        guard: Option<Guard>,
+    },
+    /// Take away fields that apply cannot, because another manager owns them.
+    RemoveFields {
+        /// Which object.
+        object: ObjectRef,
+        /// JSON pointers.
+        pointers: Vec<String>,
+        /// Field manager.
+        manager: String,
+        /// The version that the pointers were computed on.
+        guard: Guard,
+    },
+    /// Delete it.
+    Delete {
+        /// Which object.
+        object: ObjectRef,
+        /// Only this incarnation; `None` deletes whatever bears the name.
+        uid: Option<String>,
+        /// Whether dependents go first, later, or not at all.
+        propagation: Propagation,
+    },
+}
+
+/// What becomes of dependents when an object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// Dependents first.
+    #[default]
+    Foreground,
+    /// The object first.
+    Background,
+    /// Dependents stay.
+    Orphan,
+}
+
+/// What a reconcile ends with: what to say about the object, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The complete status as it should stand; `None` leaves it alone. `drive` writes it only when it differs by more
+    /// than its timestamps.
+    pub status: Option<Value>,
+    /// What people should hear of, once.
+    pub note: Option<Note>,
+    /// When to look again without a change.
+    pub next: Next,
+}
+
+/// A Kubernetes Event to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A Warning, or Normal.
+    pub warning: bool,
+    /// CamelCase reason.
+    pub reason: String,
+    /// For people; never a value.
+    pub message: String,
+}
+
+/// When to look again although nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not before something changes.
+    OnChange,
+    /// After this time.
+    After(Duration),
+    /// After a pause that grows with each failure in a row.
+    Backoff,
+}
