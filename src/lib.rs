@@ -1,8 +1,134 @@
 //! The Chancery operator. One line a room; `ARCHITECTURE.md` says what may enter each.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Flags and environment.
+pub mod args;
+/// The only room that speaks to Kubernetes.
+pub mod cluster;
+/// Thin glue: observe, decide, act.
+pub mod controllers;
+/// What should happen: pure rules.
+pub mod decide;
 /// How failures are classified.
 pub mod error;
 /// The words that rules and hands share.
 pub mod plan;
 /// The queue under every controller.
 pub mod scheduler;
+/// HTTP: probes, metrics, the kubeseal endpoints.
+pub mod serve;
+/// Logs and metrics.
+pub mod telemetry;
+
+/// After SIGTERM: what runs may end, the Lease is given back; longer than that and a watcher of the pod kills us anyway.
+const GRACEFUL_STOP: Duration = Duration::from_secs(10);
+
+/// Runs the operator until a signal, or until the Lease is lost.
+///
+/// # Errors
+///
+/// A configuration that cannot work, an address that cannot be bound, or a lost Lease: the process ends and is started
+/// again by whoever runs it.
+pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
+    let metrics = Arc::new(telemetry::Metrics::default());
+    let scope = match settings.namespaces.as_slice() {
+        [] => cluster::Scope::All,
+        names => cluster::Scope::Namespaces(names.to_vec()),
+    };
+    let cluster = cluster::Cluster::connect(
+        settings.kubeconfig.as_deref(),
+        &settings.namespace,
+        scope,
+        &settings.identity,
+        Arc::clone(&metrics),
+    )
+    .await?;
+    let stop = CancellationToken::new();
+    let context = controllers::Context::new(cluster, Arc::new(settings), metrics, stop.clone());
+    let armed = controllers::arm(&context);
+
+    let probes = tokio::spawn(serve::probes(
+        context.settings.listen_metrics,
+        context.clone(),
+    ));
+    let watches = tokio::spawn({
+        let context = context.clone();
+        async move { context.watch().await }
+    });
+    let mut leading = std::pin::pin!(lead(&context, armed));
+    let ended = tokio::select! {
+        () = terminated() => {
+            stop.cancel();
+            tokio::time::timeout(GRACEFUL_STOP, &mut leading).await.unwrap_or(Ok(()))
+        }
+        ended = &mut leading => ended,
+        served = probes => served.context("the probes ended")?.context("cannot serve the probes"),
+    };
+    stop.cancel();
+    let _ = tokio::time::timeout(GRACEFUL_STOP, watches).await;
+    ended
+}
+
+/// Waits for the Lease and complete watches, then lets the controllers loose until the end or the loss of the Lease.
+async fn lead(
+    context: &controllers::Context,
+    armed: Vec<controllers::Armed>,
+) -> anyhow::Result<()> {
+    let (settings, stop) = (&context.settings, &context.stop);
+    if stop.run_until_cancelled(context.ready()).await.is_none() {
+        return Ok(());
+    }
+    tracing::info!("all watches are complete");
+    let (mut leadership, released) = context
+        .cluster
+        .campaign(
+            &settings.lease_name,
+            &settings.identity,
+            settings.lease_duration,
+            stop.clone(),
+        )
+        .await?;
+    if stop
+        .run_until_cancelled(leadership.wait_for(|leads| *leads))
+        .await
+        .is_none()
+    {
+        let _ = released.await;
+        return Ok(());
+    }
+    tracing::info!(lease = settings.lease_name, "this replica leads");
+    context.metrics.leader.set(1);
+    let workers = tokio::spawn(futures::future::join_all(armed));
+    let lost = tokio::select! {
+        () = stop.cancelled() => false,
+        _ = leadership.wait_for(|leads| !*leads) => !stop.is_cancelled(),
+    };
+    // What runs may end; nothing new begins, and only then may another replica write.
+    stop.cancel();
+    let _ = workers.await;
+    context.metrics.leader.set(0);
+    let _ = released.await;
+    anyhow::ensure!(!lost, "this replica lost the Lease; another one writes now");
+    Ok(())
+}
+
+async fn terminated() {
+    let (Ok(mut term), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without signal handlers the default action ends the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to stop");
+}

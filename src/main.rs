@@ -1,1 +1,29 @@
-fn main() {}
+//! The operator's program: parse arguments, start telemetry, run.
+
+use std::process::ExitCode;
+
+use chancery::{args::Settings, telemetry};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    match start(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may not have started: this one goes to stderr either way.
+            tracing::error!(error = format!("{error:#}"), "ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(settings: Settings) -> anyhow::Result<()> {
+    telemetry::start_logging(settings.log_format, &settings.log)?;
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(chancery::run(settings))
+}

@@ -72,7 +72,10 @@ impl Scheduler {
     pub fn push(&self, key: ObjectKey, class: Class) {
         let mut state = self.lock();
         if state.running.contains(&key) {
-            let best = state.again.get(&key).map_or(class, |&known| known.min(class));
+            let best = state
+                .again
+                .get(&key)
+                .map_or(class, |&known| known.min(class));
             state.again.insert(key, best);
         } else {
             state.enqueue(key, class);
@@ -152,7 +155,10 @@ impl Scheduler {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent between statements: a panic elsewhere leaves nothing half done.
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,7 +179,9 @@ impl State {
             if *at > now {
                 break;
             }
-            let Some(Reverse((at, key))) = self.later.pop() else { break };
+            let Some(Reverse((at, key))) = self.later.pop() else {
+                break;
+            };
             if self.due.get(&key) == Some(&at) {
                 self.due.remove(&key);
                 promoted.insert(key);
@@ -227,7 +235,9 @@ impl Lanes {
 
 /// The pause after this many failures in a row.
 fn backoff(failures: u32) -> Duration {
-    BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_LONGEST)
+    BACKOFF_FIRST
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(BACKOFF_LONGEST)
 }
 
 #[cfg(test)]
@@ -257,7 +267,10 @@ mod tests {
         }
         queue.push(key("a/woken"), Class::Woken);
         queue.push(key("a/old2"), Class::Changed);
-        assert_eq!(drain(&queue).await, ["a/old2", "a/woken", "a/old0", "a/old1"]);
+        assert_eq!(
+            drain(&queue).await,
+            ["a/old2", "a/woken", "a/old0", "a/old1"]
+        );
     }
 
     #[tokio::test]

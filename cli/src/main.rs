@@ -1,1 +1,3 @@
+//! The `seal` command.
+
 fn main() {}

@@ -1,0 +1,351 @@
+//! One place turns the end of a reconcile into span, metric, status, event and requeue, so that no reconcile body
+//! holds any of them.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures::FutureExt;
+use kube::Resource;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use super::Context;
+use crate::cluster::{Guarded, Watchable, Watched, invalid_object_message};
+use crate::error::{Classify, Retry};
+use crate::plan::{Next, Note, ObjectKey, ObjectRef, Verdict};
+use crate::scheduler::{Class, Scheduler};
+use crate::telemetry::{ControllerLabel, ReconcileLabels};
+
+/// One controller: how to bring one object up to date, and how to say that it could not be done.
+pub trait Reconcile: Send + Sync + 'static {
+    /// What users write.
+    type Kind: Watchable;
+    /// What can go wrong.
+    type Error: Classify + Send + Sync + 'static;
+    /// Its name in logs and metrics.
+    const NAME: &'static str;
+    /// Whether the status is a subresource. Argo CD's Application has none.
+    const STATUS_SUBRESOURCE: bool = true;
+
+    /// Where the objects are.
+    fn store(&self) -> &Watched<Self::Kind>;
+
+    /// Brings one object up to date.
+    fn reconcile(
+        &self,
+        object: &Self::Kind,
+        class: Class,
+    ) -> impl Future<Output = Result<Verdict, Self::Error>> + Send;
+
+    /// The complete status of an object that could not be brought up to date, with what was known of it kept, and the
+    /// event that says so.
+    fn failed(&self, object: &Self::Kind, failure: &Failure) -> (Value, Option<Note>);
+
+    /// The complete status of an object that cannot even be read.
+    fn broken(failure: &Failure) -> Value;
+
+    /// Called when an object is gone.
+    fn gone(&self, _key: &ObjectKey) {}
+}
+
+/// A failure, as statuses and events tell it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// CamelCase.
+    pub reason: &'static str,
+    /// For people; never a value.
+    pub message: String,
+    /// What can help.
+    pub retry: Retry,
+}
+
+impl Failure {
+    fn of(error: &dyn Classify) -> Self {
+        Self {
+            reason: error.reason(),
+            message: error.to_string(),
+            retry: error.retry(),
+        }
+    }
+}
+
+/// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
+pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
+    let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
+    let driver = Arc::new(Driver {
+        context,
+        reconciler,
+        queue,
+        warned: Mutex::default(),
+    });
+    let mut running = JoinSet::new();
+    loop {
+        let slot = tokio::select! {
+            () = driver.context.stop.cancelled() => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let (key, class) = tokio::select! {
+            () = driver.context.stop.cancelled() => break,
+            ticket = driver.queue.next() => ticket,
+        };
+        let worker = Arc::clone(&driver);
+        running.spawn(async move {
+            let next = worker.run(&key, class).await;
+            worker.queue.done(&key, next);
+            drop(slot);
+        });
+        while running.try_join_next().is_some() {}
+    }
+    running.join_all().await;
+}
+
+struct Driver<R: Reconcile> {
+    context: Context,
+    reconciler: Arc<R>,
+    queue: Scheduler,
+    /// The last warning published for an object: a cause that lasts is one event, not one a retry.
+    warned: Mutex<HashMap<ObjectKey, Note>>,
+}
+
+impl<R: Reconcile> Driver<R> {
+    async fn run(&self, key: &ObjectKey, class: Class) -> Next {
+        let span = tracing::info_span!(
+            "reconcile",
+            controller = R::NAME,
+            namespace = key.namespace,
+            name = key.name
+        );
+        let started = Instant::now();
+        let (next, result) = async {
+            let Some(object) = self.reconciler.store().get(key) else {
+                self.warned().remove(key);
+                self.queue.forget(key);
+                self.reconciler.gone(key);
+                return (Next::OnChange, "gone");
+            };
+            tracing::debug!(?class, "begins");
+            match &object.0 {
+                Err(invalid) => self.tell_broken(key, &object, &invalid.error).await,
+                Ok(readable) => self.bring_up_to_date(key, readable, class).await,
+            }
+        }
+        .instrument(span)
+        .await;
+        let metrics = &self.context.metrics;
+        metrics
+            .reconciles
+            .get_or_create(&ReconcileLabels {
+                controller: R::NAME,
+                result,
+            })
+            .inc();
+        let label = ControllerLabel {
+            controller: R::NAME,
+        };
+        metrics
+            .reconcile_seconds
+            .get_or_create(&label)
+            .observe(started.elapsed().as_secs_f64());
+        metrics
+            .queue_depth
+            .get_or_create(&label)
+            .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
+        next
+    }
+
+    async fn bring_up_to_date(
+        &self,
+        key: &ObjectKey,
+        object: &R::Kind,
+        class: Class,
+    ) -> (Next, &'static str) {
+        // A panic over one object must not end the work on the others.
+        let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class))
+            .catch_unwind()
+            .await;
+        let (verdict, result) = match outcome {
+            Ok(Ok(verdict)) => (verdict, "ok"),
+            Ok(Err(error)) => {
+                let failure = Failure::of(&error);
+                (self.verdict_of(object, &failure), failure.reason)
+            }
+            Err(_) => {
+                let failure = Failure {
+                    reason: "InternalError",
+                    message: "the operator failed on this object; this is a bug, please report it"
+                        .to_owned(),
+                    retry: Retry::Backoff,
+                };
+                (self.verdict_of(object, &failure), failure.reason)
+            }
+        };
+        let current = serde_json::to_value(object)
+            .ok()
+            .and_then(|mut value| value.get_mut("status").map(Value::take));
+        let next = self
+            .conclude(key, object.meta().uid.as_deref(), current, verdict)
+            .await;
+        (next, result)
+    }
+
+    async fn tell_broken(
+        &self,
+        key: &ObjectKey,
+        object: &Guarded<R::Kind>,
+        error: &str,
+    ) -> (Next, &'static str) {
+        let failure = Failure {
+            reason: "InvalidObject",
+            message: invalid_object_message(error),
+            retry: Retry::OnChange,
+        };
+        let verdict = Verdict {
+            status: Some(R::broken(&failure)),
+            note: Some(Note {
+                warning: true,
+                reason: failure.reason.to_owned(),
+                message: failure.message,
+            }),
+            next: Next::OnChange,
+        };
+        // What its status holds is unknown: it is written over, whatever it is.
+        let next = self
+            .conclude(key, object.meta().uid.as_deref(), None, verdict)
+            .await;
+        (next, "InvalidObject")
+    }
+
+    fn verdict_of(&self, object: &R::Kind, failure: &Failure) -> Verdict {
+        let (status, note) = self.reconciler.failed(object, failure);
+        let next = match failure.retry {
+            Retry::Backoff => Next::Backoff,
+            Retry::OnChange => Next::OnChange,
+            Retry::After(pause) => Next::After(pause),
+        };
+        Verdict {
+            status: Some(status),
+            note,
+            next,
+        }
+    }
+
+    /// Writes the status if it differs, publishes the note, and says when to go on.
+    async fn conclude(
+        &self,
+        key: &ObjectKey,
+        uid: Option<&str>,
+        current: Option<Value>,
+        verdict: Verdict,
+    ) -> Next {
+        let object = ObjectRef {
+            api_version: R::Kind::api_version(&()).into_owned(),
+            kind: R::Kind::kind(&()).into_owned(),
+            key: key.clone(),
+        };
+        let uid = uid.unwrap_or_default();
+        let current = current.unwrap_or(Value::Null);
+        let changed = verdict
+            .status
+            .as_ref()
+            .is_some_and(|desired| !same_but_for_times(&current, desired));
+        self.publish(&object, uid, verdict.note, changed).await;
+        let Some(desired) = verdict.status.filter(|_| changed) else {
+            return verdict.next;
+        };
+        let write = self.context.cluster.write_status(
+            &object,
+            uid,
+            &current,
+            &desired,
+            R::STATUS_SUBRESOURCE,
+        );
+        match write.await {
+            Ok(()) => verdict.next,
+            Err(
+                crate::cluster::Error::NotFound(_) | crate::cluster::Error::NamespaceTerminating(_),
+            ) => Next::OnChange,
+            Err(error) => {
+                tracing::warn!(%error, "the status could not be written and will be");
+                Next::Backoff
+            }
+        }
+    }
+
+    async fn publish(&self, object: &ObjectRef, uid: &str, note: Option<Note>, changed: bool) {
+        let Some(note) = note else {
+            self.warned().remove(&object.key);
+            return;
+        };
+        if note.warning {
+            let known = self.warned().insert(object.key.clone(), note.clone());
+            if known.as_ref() == Some(&note) || (known.is_none() && !changed) {
+                return;
+            }
+            tracing::warn!(reason = note.reason, message = note.message, "failed");
+        } else {
+            self.warned().remove(&object.key);
+            tracing::info!(reason = note.reason, message = note.message, "done");
+        }
+        if let Err(error) = self.context.cluster.publish(object, uid, &note).await {
+            tracing::debug!(%error, "the event could not be published");
+        }
+    }
+
+    fn warned(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Note>> {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fields that say when, not what: a status that differs only there is not written.
+const TIMES: [&str; 4] = [
+    "lastTransitionTime",
+    "lastUpdateTime",
+    "reconciledAt",
+    "observedAt",
+];
+
+fn same_but_for_times(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let substance = |fields: &serde_json::Map<String, Value>| {
+                fields
+                    .iter()
+                    .filter(|(name, value)| !TIMES.contains(&name.as_str()) && !value.is_null())
+                    .count()
+            };
+            substance(a) == substance(b)
+                && a.iter()
+                    .filter(|(name, value)| !TIMES.contains(&name.as_str()) && !value.is_null())
+                    .all(|(name, value)| {
+                        b.get(name)
+                            .is_some_and(|other| same_but_for_times(value, other))
+                    })
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_but_for_times(a, b))
+        }
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_that_differs_only_in_its_times_is_the_same() {
+        let old = json!({ "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "1" }], "a": null });
+        let new = json!({ "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "2" }] });
+        assert!(same_but_for_times(&old, &new));
+        let flipped = json!({ "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": "1" }] });
+        assert!(!same_but_for_times(&old, &flipped));
+        assert!(!same_but_for_times(&Value::Null, &new));
+        assert!(!same_but_for_times(&json!({ "a": 1 }), &json!({ "b": 1 })));
+    }
+}

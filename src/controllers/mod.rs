@@ -1,0 +1,175 @@
+//! Thin glue: observe → decide → act. Here is the table of controllers; `drive` gives each what all need.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Settings;
+use crate::cluster::{self, Cluster, Metadata, Watchable, Watched};
+use crate::decide::digest::Digester;
+use crate::telemetry::Metrics;
+
+mod drive;
+
+pub use drive::{Failure, Reconcile, drive};
+
+/// What every controller shares. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Our cluster.
+    pub cluster: Cluster,
+    /// Flags and environment.
+    pub settings: Arc<Settings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is to end, or has lost the Lease.
+    pub stop: CancellationToken,
+    needed: Arc<Mutex<Vec<Needed>>>,
+    digester: Arc<OnceCell<Digester>>,
+}
+
+/// A watch that some controller needs.
+struct Needed {
+    name: String,
+    /// In which order: owners before what they own (D12).
+    turn: Turn,
+    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    run: Option<BoxFuture<'static, ()>>,
+}
+
+/// When a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Owners,
+    Owned,
+}
+
+impl Context {
+    /// A context without watches.
+    pub fn new(
+        cluster: Cluster,
+        settings: Arc<Settings>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            cluster,
+            settings,
+            metrics,
+            stop,
+            needed: Arc::default(),
+            digester: Arc::default(),
+        }
+    }
+
+    /// Digests under the install key, which is read, and made when absent, the first time: only a leader asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::install_key`].
+    pub async fn digester(&self) -> Result<&Digester, cluster::Error> {
+        self.digester
+            .get_or_try_init(|| async { Ok(Digester::new(&self.cluster.install_key().await?)) })
+            .await
+    }
+
+    /// Says that a controller needs this watch: it is started once, and readiness waits for it.
+    pub fn need<K: Watchable>(&self, watched: &Watched<K>) {
+        let (name, reader, watch, stop) = (
+            K::kind(&()).into_owned(),
+            watched.clone(),
+            watched.clone(),
+            self.stop.clone(),
+        );
+        self.add(Needed {
+            name,
+            turn: Turn::Owners,
+            is_ready: Box::new(move || reader.is_ready()),
+            run: Some(Box::pin(async move { watch.start(stop).await })),
+        });
+    }
+
+    /// The same for metadata of Secrets, whose watch begins when the watches of their owners are complete.
+    pub fn need_secret_metadata(&self, metadata: &Metadata) {
+        let (reader, watch, cluster, stop) = (
+            metadata.clone(),
+            metadata.clone(),
+            self.cluster.clone(),
+            self.stop.clone(),
+        );
+        self.add(Needed {
+            name: "Secret".to_owned(),
+            turn: Turn::Owned,
+            is_ready: Box::new(move || reader.is_ready()),
+            run: Some(Box::pin(async move {
+                if let Err(error) = watch.start(&cluster, stop).await {
+                    tracing::error!(%error, "Secrets cannot be watched");
+                }
+            })),
+        });
+    }
+
+    fn add(&self, needed: Needed) {
+        let mut all = self.lock();
+        if !all.iter().any(|known| known.name == needed.name) {
+            all.push(needed);
+        }
+    }
+
+    /// Runs all needed watches until the end.
+    pub async fn watch(&self) {
+        let start = |turn: Turn| -> Vec<BoxFuture<'static, ()>> {
+            self.lock()
+                .iter_mut()
+                .filter(|needed| needed.turn == turn)
+                .filter_map(|needed| needed.run.take())
+                .collect()
+        };
+        let owners = futures::future::join_all(start(Turn::Owners));
+        let owned = async {
+            self.until_ready(Turn::Owners).await;
+            futures::future::join_all(start(Turn::Owned)).await
+        };
+        futures::join!(owners, owned);
+    }
+
+    /// Names of the watches that are not complete yet: `/readyz` waits for them.
+    pub fn unready(&self) -> Vec<String> {
+        self.lock()
+            .iter()
+            .filter(|needed| !(needed.is_ready)())
+            .map(|needed| needed.name.clone())
+            .collect()
+    }
+
+    /// Waits until every needed watch is complete.
+    pub async fn ready(&self) {
+        self.until_ready(Turn::Owned).await;
+    }
+
+    async fn until_ready(&self, turn: Turn) {
+        // Polled: a watch becomes complete once in the life of the process.
+        while self
+            .lock()
+            .iter()
+            .any(|needed| needed.turn <= turn && !(needed.is_ready)())
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Needed>> {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A controller that has registered what it watches and waits to be let loose: its future works until the end.
+pub type Armed = BoxFuture<'static, ()>;
+
+/// The table of controllers: registers the watches of those that `--controllers` names.
+pub fn arm(context: &Context) -> Vec<Armed> {
+    let _ = context;
+    Vec::new()
+}

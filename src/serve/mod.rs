@@ -1,0 +1,69 @@
+//! HTTP: probes and metrics on one port, the kubeseal endpoints on another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::controllers::Context;
+
+/// Serves `/livez`, `/readyz`, `/healthz` and `/metrics` until the end.
+///
+/// # Errors
+///
+/// The address cannot be bound.
+pub async fn probes(address: SocketAddr, context: Context) -> std::io::Result<()> {
+    let stop = context.stop.clone();
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(context));
+    serve(address, router, stop).await
+}
+
+async fn readyz(State(context): State<Arc<Context>>) -> Response {
+    let waiting = context.unready();
+    if waiting.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for the first list of: {}\n", waiting.join(", ")),
+        )
+            .into_response()
+    }
+}
+
+async fn metrics(State(context): State<Arc<Context>>) -> Response {
+    match context.metrics.render() {
+        Ok(text) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn serve(
+    address: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
+}

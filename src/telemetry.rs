@@ -1,0 +1,208 @@
+//! Logs, and the definitions of the metrics.
+//!
+//! Levels in words: `error` needs a person; `warn` will need one if it goes on; `info` is a change of state, one line
+//! each; `debug` is every decision; `trace` every call. Secret values occur at no level.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+
+/// Crates below us that log requests, headers or bodies: capped so that no filter a user sets can bring a value into the log.
+const QUIET: &str = "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info,tower=info,kube_client=info";
+
+/// Starts logging to stderr.
+///
+/// # Errors
+///
+/// A filter that cannot be parsed, or a logger that is set already.
+pub fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(format!("{filter},{QUIET}"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    let started = match format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Every metric of the operator. Few labels: a controller and a result or reason, never an object.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Finished reconciles.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// How long a reconcile took.
+    pub reconcile_seconds: Family<ControllerLabel, Histogram, fn() -> Histogram>,
+    /// Objects waiting to be worked on.
+    pub queue_depth: Family<ControllerLabel, Gauge>,
+    /// 1 on the replica that writes.
+    pub leader: Gauge,
+    /// Writes to the API server.
+    pub writes: Family<WriteLabels, Counter>,
+    /// RSA private key operations.
+    pub unwraps: Counter,
+    /// Reads from secret stores.
+    pub provider_reads: Family<ProviderLabels, Counter>,
+    /// Round trips to Git remotes.
+    pub git_requests: Family<GitLabels, Counter>,
+}
+
+/// Which controller, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// As `--controllers` and the logs name it.
+    pub controller: &'static str,
+    /// `ok`, or the reason of the failure.
+    pub result: &'static str,
+}
+
+/// Which controller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ControllerLabel {
+    /// As `--controllers` and the logs name it.
+    pub controller: &'static str,
+}
+
+/// What kind of write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    /// `create`, `apply`, `patch`, `delete`, `status`.
+    pub verb: &'static str,
+}
+
+/// Which provider, and how it answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProviderLabels {
+    /// `vault`, …
+    pub provider: &'static str,
+    /// `ok`, or the cause.
+    pub result: &'static str,
+}
+
+/// Which Git request, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GitLabels {
+    /// `ls-refs` or `fetch`.
+    pub request: &'static str,
+    /// `ok`, or the reason.
+    pub result: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("chancery");
+        let metrics = Self {
+            reconciles: Family::default(),
+            reconcile_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 16))
+            }),
+            queue_depth: Family::default(),
+            leader: Gauge::<i64, AtomicI64>::default(),
+            writes: Family::default(),
+            unwraps: Counter::<u64, AtomicU64>::default(),
+            provider_reads: Family::default(),
+            git_requests: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "reconciles",
+            "Finished reconciles by controller and result",
+            metrics.reconciles.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time of a reconcile",
+            Unit::Seconds,
+            metrics.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Objects waiting to be worked on",
+            metrics.queue_depth.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 on the replica that writes",
+            metrics.leader.clone(),
+        );
+        registry.register(
+            "api_writes",
+            "Writes to the API server by verb",
+            metrics.writes.clone(),
+        );
+        registry.register(
+            "key_unwraps",
+            "RSA private key operations",
+            metrics.unwraps.clone(),
+        );
+        registry.register(
+            "provider_reads",
+            "Reads from secret stores",
+            metrics.provider_reads.clone(),
+        );
+        registry.register(
+            "git_requests",
+            "Round trips to Git remotes",
+            metrics.git_requests.clone(),
+        );
+        registry.register(
+            "build",
+            "The running version",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    ///
+    /// Formatting failed; it does not for the types used here.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exposition_names_what_was_counted() {
+        let metrics = Metrics::default();
+        metrics
+            .writes
+            .get_or_create(&WriteLabels { verb: "apply" })
+            .inc();
+        let text = metrics.render().unwrap();
+        assert!(
+            text.contains("chancery_api_writes_total{verb=\"apply\"} 1"),
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
