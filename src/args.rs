@@ -15,12 +15,7 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
 
     /// The operator's own namespace: sealing keys, Lease, doorbell and install key live here
-    #[arg(
-        long,
-        env = "POD_NAMESPACE",
-        default_value = "chancery-system",
-        value_name = "NAMESPACE"
-    )]
+    #[arg(long, env = "POD_NAMESPACE", default_value = "chancery-system", value_name = "NAMESPACE")]
     pub namespace: String,
 
     /// This replica's name, as it holds the Lease and reports events
@@ -39,12 +34,7 @@ pub struct Settings {
     pub controllers: Vec<Controller>,
 
     /// Watch only these namespaces, with Roles instead of ClusterRoles; empty means all
-    #[arg(
-        long,
-        value_delimiter = ',',
-        env = "CHANCERY_NAMESPACES",
-        value_name = "LIST"
-    )]
+    #[arg(long, value_delimiter = ',', env = "CHANCERY_NAMESPACES", value_name = "LIST")]
     pub namespaces: Vec<String>,
 
     /// Namespaces whose Applications and AppProjects are honoured; the first one holds projects and repository Secrets
@@ -62,12 +52,7 @@ pub struct Settings {
     pub git_poll: Duration,
 
     /// Folder for bare Git mirrors; it may be lost at any time
-    #[arg(
-        long,
-        env = "CHANCERY_CACHE_DIR",
-        default_value = "/tmp/chancery",
-        value_name = "DIR"
-    )]
+    #[arg(long, env = "CHANCERY_CACHE_DIR", default_value = "/tmp/chancery", value_name = "DIR")]
     pub cache_dir: PathBuf,
 
     /// Make a sealing key although SealedSecrets exist that an absent key once opened
@@ -75,30 +60,15 @@ pub struct Settings {
     pub generate_key: bool,
 
     /// Address of the kubeseal endpoints (`/v1/cert.pem`)
-    #[arg(
-        long,
-        env = "CHANCERY_LISTEN",
-        default_value = "0.0.0.0:8080",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "CHANCERY_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
     /// Address of `/livez`, `/readyz` and `/metrics`
-    #[arg(
-        long,
-        env = "CHANCERY_LISTEN_METRICS",
-        default_value = "0.0.0.0:8081",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "CHANCERY_LISTEN_METRICS", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
     pub listen_metrics: SocketAddr,
 
     /// Name of the Lease that the writing replica holds; two parts of one installation need two
-    #[arg(
-        long,
-        env = "CHANCERY_LEASE_NAME",
-        default_value = "chancery",
-        value_name = "NAME"
-    )]
+    #[arg(long, env = "CHANCERY_LEASE_NAME", default_value = "chancery", value_name = "NAME")]
     pub lease_name: String,
 
     /// How long the Lease counts without renewal: a killed leader is replaced after at most this time
@@ -106,31 +76,15 @@ pub struct Settings {
     pub lease_duration: Duration,
 
     /// Objects of one kind worked on at a time
-    #[arg(
-        long,
-        env = "CHANCERY_CONCURRENCY",
-        default_value_t = 16,
-        value_name = "N"
-    )]
+    #[arg(long, env = "CHANCERY_CONCURRENCY", default_value_t = 16, value_name = "N")]
     pub concurrency: usize,
 
     /// Log lines as JSON or as text
-    #[arg(
-        long,
-        value_enum,
-        env = "CHANCERY_LOG_FORMAT",
-        default_value = "json",
-        value_name = "FORMAT"
-    )]
+    #[arg(long, value_enum, env = "CHANCERY_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]
     pub log_format: LogFormat,
 
     /// What is logged, as in `info` or `chancery=debug`
-    #[arg(
-        long,
-        env = "CHANCERY_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
+    #[arg(long, env = "CHANCERY_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 }
 
@@ -163,17 +117,13 @@ impl Settings {
 
 /// Reads a duration as Go and Kubernetes write it: `30s`, `1m30s`, `720h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| format!("{text:?} is no duration; write it as 30s, 5m or 1h30m"))?;
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no duration; write it as 30s, 5m or 1h30m"))?;
     Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
 fn default_identity() -> String {
-    std::env::var("HOSTNAME")
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "chancery".to_owned())
+    std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "chancery".to_owned())
 }
 
 #[cfg(test)]
@@ -182,12 +132,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_kubernetes_writes_them() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("1m30s", 90),
-            ("720h", 2_592_000),
-            ("1h0m0s", 3600),
-        ] {
+        for (text, seconds) in [("30s", 30), ("1m30s", 90), ("720h", 2_592_000), ("1h0m0s", 3600)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "30", "-5s", "soon"] {
@@ -197,8 +142,7 @@ mod tests {
 
     #[test]
     fn controllers_can_be_switched_off() {
-        let settings =
-            Settings::try_parse_from(["chancery", "--controllers", "sealed-secrets"]).unwrap();
+        let settings = Settings::try_parse_from(["chancery", "--controllers", "sealed-secrets"]).unwrap();
         assert!(settings.runs(Controller::SealedSecrets));
         assert!(!settings.runs(Controller::Applications));
     }

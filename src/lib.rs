@@ -53,10 +53,7 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
     let context = controllers::Context::new(cluster, Arc::new(settings), metrics, stop.clone());
     let armed = controllers::arm(&context);
 
-    let probes = tokio::spawn(serve::probes(
-        context.settings.listen_metrics,
-        context.clone(),
-    ));
+    let probes = tokio::spawn(serve::probes(context.settings.listen_metrics, context.clone()));
     let watches = tokio::spawn({
         let context = context.clone();
         async move { context.watch().await }
@@ -76,10 +73,7 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
 }
 
 /// Waits for the Lease and complete watches, then lets the controllers loose until the end or the loss of the Lease.
-async fn lead(
-    context: &controllers::Context,
-    armed: Vec<controllers::Armed>,
-) -> anyhow::Result<()> {
+async fn lead(context: &controllers::Context, armed: Vec<controllers::Armed>) -> anyhow::Result<()> {
     let (settings, stop) = (&context.settings, &context.stop);
     if stop.run_until_cancelled(context.ready()).await.is_none() {
         return Ok(());
@@ -87,18 +81,9 @@ async fn lead(
     tracing::info!("all watches are complete");
     let (mut leadership, released) = context
         .cluster
-        .campaign(
-            &settings.lease_name,
-            &settings.identity,
-            settings.lease_duration,
-            stop.clone(),
-        )
+        .campaign(&settings.lease_name, &settings.identity, settings.lease_duration, stop.clone())
         .await?;
-    if stop
-        .run_until_cancelled(leadership.wait_for(|leads| *leads))
-        .await
-        .is_none()
-    {
+    if stop.run_until_cancelled(leadership.wait_for(|leads| *leads)).await.is_none() {
         let _ = released.await;
         return Ok(());
     }
@@ -119,10 +104,7 @@ async fn lead(
 }
 
 async fn terminated() {
-    let (Ok(mut term), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         // Without signal handlers the default action ends the process.
         return std::future::pending().await;
     };

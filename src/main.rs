@@ -22,8 +22,5 @@ fn start(settings: Settings) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(chancery::run(settings))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(chancery::run(settings))
 }

@@ -17,20 +17,13 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// A key from its two parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            f.write_str(&self.name)
-        } else {
-            write!(f, "{}/{}", self.namespace, self.name)
-        }
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
     }
 }
 
@@ -48,16 +41,12 @@ pub struct ObjectRef {
 impl ObjectRef {
     /// The API group, empty for the core group.
     pub fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
     /// The version within the group.
     pub fn version(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or(self.api_version.as_str(), |(_, version)| version)
+        self.api_version.split_once('/').map_or(self.api_version.as_str(), |(_, version)| version)
     }
 }
 
@@ -132,10 +121,7 @@ impl Manifest {
 
     /// `metadata`, made when absent. Replaces a `metadata` that is no object.
     pub fn metadata_mut(&mut self) -> &mut Map<String, Value> {
-        let slot = self
-            .0
-            .entry("metadata")
-            .or_insert_with(|| Value::Object(Map::new()));
+        let slot = self.0.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         if !slot.is_object() {
             *slot = Value::Object(Map::new());
         }
@@ -147,11 +133,7 @@ impl Manifest {
 
     /// One annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
-        self.0
-            .get("metadata")?
-            .get("annotations")?
-            .get(name)?
-            .as_str()
+        self.0.get("metadata")?.get("annotations")?.get(name)?.as_str()
     }
 
     /// One label.
@@ -170,18 +152,11 @@ impl Manifest {
     }
 
     fn text(&self, field: &str) -> &str {
-        self.0
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.0.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
     fn metadata_text(&self, field: &str) -> &str {
-        self.0
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field))
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.0.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str).unwrap_or_default()
     }
 }
 

@@ -72,10 +72,7 @@ impl Scheduler {
     pub fn push(&self, key: ObjectKey, class: Class) {
         let mut state = self.lock();
         if state.running.contains(&key) {
-            let best = state
-                .again
-                .get(&key)
-                .map_or(class, |&known| known.min(class));
+            let best = state.again.get(&key).map_or(class, |&known| known.min(class));
             state.again.insert(key, best);
         } else {
             state.enqueue(key, class);
@@ -155,10 +152,7 @@ impl Scheduler {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent between statements: a panic elsewhere leaves nothing half done.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,9 +229,7 @@ impl Lanes {
 
 /// The pause after this many failures in a row.
 fn backoff(failures: u32) -> Duration {
-    BACKOFF_FIRST
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(BACKOFF_LONGEST)
+    BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_LONGEST)
 }
 
 #[cfg(test)]
@@ -267,10 +259,7 @@ mod tests {
         }
         queue.push(key("a/woken"), Class::Woken);
         queue.push(key("a/old2"), Class::Changed);
-        assert_eq!(
-            drain(&queue).await,
-            ["a/old2", "a/woken", "a/old0", "a/old1"]
-        );
+        assert_eq!(drain(&queue).await, ["a/old2", "a/woken", "a/old0", "a/old1"]);
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use tracing_subscriber::EnvFilter;
 use crate::args::LogFormat;
 
 /// Crates below us that log requests, headers or bodies: capped so that no filter a user sets can bring a value into the log.
-const QUIET: &str = "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info,tower=info,kube_client=info";
+const QUIET: &str =
+    "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info,tower=info,kube_client=info";
 
 /// Starts logging to stderr.
 ///
@@ -26,17 +27,9 @@ const QUIET: &str = "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,
 /// A filter that cannot be parsed, or a logger that is set already.
 pub fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(format!("{filter},{QUIET}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let started = match format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
         LogFormat::Text => builder.try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
@@ -110,9 +103,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("chancery");
         let metrics = Self {
             reconciles: Family::default(),
-            reconcile_seconds: Family::new_with_constructor(|| {
-                Histogram::new(exponential_buckets(0.001, 2.0, 16))
-            }),
+            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
             queue_depth: Family::default(),
             leader: Gauge::<i64, AtomicI64>::default(),
             writes: Family::default(),
@@ -121,56 +112,21 @@ impl Default for Metrics {
             git_requests: Family::default(),
             registry: Registry::default(),
         };
-        registry.register(
-            "reconciles",
-            "Finished reconciles by controller and result",
-            metrics.reconciles.clone(),
-        );
+        registry.register("reconciles", "Finished reconciles by controller and result", metrics.reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
             "Time of a reconcile",
             Unit::Seconds,
             metrics.reconcile_seconds.clone(),
         );
-        registry.register(
-            "queue_depth",
-            "Objects waiting to be worked on",
-            metrics.queue_depth.clone(),
-        );
-        registry.register(
-            "leader",
-            "1 on the replica that writes",
-            metrics.leader.clone(),
-        );
-        registry.register(
-            "api_writes",
-            "Writes to the API server by verb",
-            metrics.writes.clone(),
-        );
-        registry.register(
-            "key_unwraps",
-            "RSA private key operations",
-            metrics.unwraps.clone(),
-        );
-        registry.register(
-            "provider_reads",
-            "Reads from secret stores",
-            metrics.provider_reads.clone(),
-        );
-        registry.register(
-            "git_requests",
-            "Round trips to Git remotes",
-            metrics.git_requests.clone(),
-        );
-        registry.register(
-            "build",
-            "The running version",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        Self {
-            registry,
-            ..metrics
-        }
+        registry.register("queue_depth", "Objects waiting to be worked on", metrics.queue_depth.clone());
+        registry.register("leader", "1 on the replica that writes", metrics.leader.clone());
+        registry.register("api_writes", "Writes to the API server by verb", metrics.writes.clone());
+        registry.register("key_unwraps", "RSA private key operations", metrics.unwraps.clone());
+        registry.register("provider_reads", "Reads from secret stores", metrics.provider_reads.clone());
+        registry.register("git_requests", "Round trips to Git remotes", metrics.git_requests.clone());
+        registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        Self { registry, ..metrics }
     }
 }
 
@@ -194,15 +150,9 @@ mod tests {
     #[test]
     fn the_exposition_names_what_was_counted() {
         let metrics = Metrics::default();
-        metrics
-            .writes
-            .get_or_create(&WriteLabels { verb: "apply" })
-            .inc();
+        metrics.writes.get_or_create(&WriteLabels { verb: "apply" }).inc();
         let text = metrics.render().unwrap();
-        assert!(
-            text.contains("chancery_api_writes_total{verb=\"apply\"} 1"),
-            "{text}"
-        );
+        assert!(text.contains("chancery_api_writes_total{verb=\"apply\"} 1"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -1,3 +1,9 @@
-//! The `seal` command.
+//! The `seal` command: exit code and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod command;
+
+fn main() -> ExitCode {
+    command::main()
+}

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use kube::api::{
-    DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
-};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use serde_json::{Map, Value, json};
 
 use super::{Cluster, Error, REQUEST_TIMEOUT};
@@ -32,22 +30,11 @@ impl Cluster {
     pub async fn carry_out(&self, change: &Change) -> Result<Written, Error> {
         match change {
             Change::Create { manifest, manager } => self.create(manifest, manager).await,
-            Change::Apply {
-                manifest,
-                manager,
-                guard,
-            } => self.apply(manifest, manager, guard.as_ref(), false).await,
-            Change::RemoveFields {
-                object,
-                pointers,
-                manager,
-                guard,
-            } => self.remove_fields(object, pointers, manager, guard).await,
-            Change::Delete {
-                object,
-                uid,
-                propagation,
-            } => self.delete(object, uid.as_deref(), *propagation).await,
+            Change::Apply { manifest, manager, guard } => self.apply(manifest, manager, guard.as_ref(), false).await,
+            Change::RemoveFields { object, pointers, manager, guard } => {
+                self.remove_fields(object, pointers, manager, guard).await
+            }
+            Change::Delete { object, uid, propagation } => self.delete(object, uid.as_deref(), *propagation).await,
         }
     }
 
@@ -58,9 +45,7 @@ impl Cluster {
     /// As [`Cluster::carry_out`].
     pub async fn dry_run(&self, manifest: &Manifest, manager: &str) -> Result<Manifest, Error> {
         let written = self.apply(manifest, manager, None, true).await?;
-        written
-            .stored
-            .ok_or_else(|| Error::Unreadable(manifest.object_ref().to_string()))
+        written.stored.ok_or_else(|| Error::Unreadable(manifest.object_ref().to_string()))
     }
 
     /// Reads one object; `None` when it is not there.
@@ -87,21 +72,14 @@ impl Cluster {
         desired: &Value,
         subresource: bool,
     ) -> Result<(), Error> {
-        let patch = Patch::Merge(
-            json!({ "metadata": { "uid": uid }, "status": merge_patch(current, desired) }),
-        );
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "status": merge_patch(current, desired) }));
         let api = self.api_of(object).await?;
-        let params = PatchParams {
-            field_manager: Some(STATUS_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
+        let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
         self.count("status");
         if subresource {
-            self.within(object, api.patch_status(&object.key.name, &params, &patch))
-                .await?;
+            self.within(object, api.patch_status(&object.key.name, &params, &patch)).await?;
         } else {
-            self.within(object, api.patch(&object.key.name, &params, &patch))
-                .await?;
+            self.within(object, api.patch(&object.key.name, &params, &patch)).await?;
         }
         Ok(())
     }
@@ -114,27 +92,16 @@ impl Cluster {
     /// [`Error::Conflict`] when `patch` carries a `metadata.resourceVersion` or uid that no longer holds.
     pub async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<Written, Error> {
         let api = self.api_of(object).await?;
-        let params = PatchParams {
-            field_manager: Some(STATUS_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
+        let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
         self.count("patch");
-        let stored = self
-            .within(
-                object,
-                api.patch(&object.key.name, &params, &Patch::Merge(patch)),
-            )
-            .await?;
+        let stored = self.within(object, api.patch(&object.key.name, &params, &Patch::Merge(patch))).await?;
         written(object, stored)
     }
 
     async fn create(&self, manifest: &Manifest, manager: &str) -> Result<Written, Error> {
         let object = manifest.object_ref();
         let api = self.api_of(&object).await?;
-        let params = PostParams {
-            field_manager: Some(manager.to_owned()),
-            ..PostParams::default()
-        };
+        let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
         let body = dynamic(manifest)?;
         self.count("create");
         let stored = self.within(&object, api.create(&params, &body)).await?;
@@ -152,22 +119,12 @@ impl Cluster {
         let api = self.api_of(&object).await?;
         let mut body = manifest.clone();
         if let Some(guard) = guard {
-            body.metadata_mut()
-                .insert("uid".to_owned(), json!(guard.uid));
-            body.metadata_mut()
-                .insert("resourceVersion".to_owned(), json!(guard.resource_version));
+            body.metadata_mut().insert("uid".to_owned(), json!(guard.uid));
+            body.metadata_mut().insert("resourceVersion".to_owned(), json!(guard.resource_version));
         }
-        let params = PatchParams {
-            dry_run,
-            ..PatchParams::apply(manager).force()
-        };
+        let params = PatchParams { dry_run, ..PatchParams::apply(manager).force() };
         self.count(if dry_run { "dry-run" } else { "apply" });
-        let stored = self
-            .within(
-                &object,
-                api.patch(&object.key.name, &params, &Patch::Apply(body.fields())),
-            )
-            .await?;
+        let stored = self.within(&object, api.patch(&object.key.name, &params, &Patch::Apply(body.fields()))).await?;
         written(&object, stored)
     }
 
@@ -183,36 +140,17 @@ impl Cluster {
             json!({ "op": "test", "path": "/metadata/uid", "value": guard.uid }),
             json!({ "op": "test", "path": "/metadata/resourceVersion", "value": guard.resource_version }),
         ];
-        operations.extend(
-            pointers
-                .iter()
-                .map(|pointer| json!({ "op": "remove", "path": pointer })),
-        );
-        let patch: json_patch::Patch =
-            serde_json::from_value(Value::Array(operations)).map_err(|_| Error::Invalid {
-                object: object.to_string(),
-                detail: "a pointer cannot be read".to_owned(),
-            })?;
-        let params = PatchParams {
-            field_manager: Some(manager.to_owned()),
-            ..PatchParams::default()
-        };
+        operations.extend(pointers.iter().map(|pointer| json!({ "op": "remove", "path": pointer })));
+        let patch: json_patch::Patch = serde_json::from_value(Value::Array(operations)).map_err(|_| {
+            Error::Invalid { object: object.to_string(), detail: "a pointer cannot be read".to_owned() }
+        })?;
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         self.count("patch");
-        let stored = self
-            .within(
-                object,
-                api.patch(&object.key.name, &params, &Patch::<()>::Json(patch)),
-            )
-            .await?;
+        let stored = self.within(object, api.patch(&object.key.name, &params, &Patch::<()>::Json(patch))).await?;
         written(object, stored)
     }
 
-    async fn delete(
-        &self,
-        object: &ObjectRef,
-        uid: Option<&str>,
-        propagation: Propagation,
-    ) -> Result<Written, Error> {
+    async fn delete(&self, object: &ObjectRef, uid: Option<&str>, propagation: Propagation) -> Result<Written, Error> {
         let api = self.api_of(object).await?;
         let params = DeleteParams {
             propagation_policy: Some(match propagation {
@@ -220,22 +158,14 @@ impl Cluster {
                 Propagation::Background => PropagationPolicy::Background,
                 Propagation::Orphan => PropagationPolicy::Orphan,
             }),
-            preconditions: uid.map(|uid| Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
+            preconditions: uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
             ..DeleteParams::default()
         };
         self.count("delete");
-        match self
-            .within(object, api.delete(&object.key.name, &params))
-            .await
-        {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(Written {
-                uid: String::new(),
-                resource_version: String::new(),
-                stored: None,
-            }),
+        match self.within(object, api.delete(&object.key.name, &params)).await {
+            Ok(_) | Err(Error::NotFound(_)) => {
+                Ok(Written { uid: String::new(), resource_version: String::new(), stored: None })
+            }
             Err(error) => Err(error),
         }
     }
@@ -249,18 +179,12 @@ impl Cluster {
         let secret = object.kind == "Secret" && object.api_version == "v1";
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(answer) => answer.map_err(|error| Error::from_kube(object, secret, error)),
-            Err(_) => Err(Error::Unreachable(format!(
-                "no answer within {} s",
-                Duration::as_secs(&REQUEST_TIMEOUT)
-            ))),
+            Err(_) => Err(Error::Unreachable(format!("no answer within {} s", Duration::as_secs(&REQUEST_TIMEOUT)))),
         }
     }
 
     fn count(&self, verb: &'static str) {
-        self.metrics
-            .writes
-            .get_or_create(&WriteLabels { verb })
-            .inc();
+        self.metrics.writes.get_or_create(&WriteLabels { verb }).inc();
     }
 }
 
@@ -323,14 +247,7 @@ mod tests {
     fn a_merge_patch_holds_only_what_differs() {
         let current = json!({ "a": 1, "b": { "c": 2, "d": 3 }, "e": [1], "gone": true });
         let desired = json!({ "a": 1, "b": { "c": 2, "d": 4 }, "e": [1, 2], "new": {} });
-        assert_eq!(
-            merge_patch(&current, &desired),
-            json!({ "gone": null, "b": { "d": 4 }, "e": [1, 2], "new": {} })
-        );
-        assert_eq!(
-            merge_patch(&Value::Null, &desired),
-            desired,
-            "the first status is written whole"
-        );
+        assert_eq!(merge_patch(&current, &desired), json!({ "gone": null, "b": { "d": 4 }, "e": [1, 2], "new": {} }));
+        assert_eq!(merge_patch(&Value::Null, &desired), desired, "the first status is written whole");
     }
 }

@@ -30,50 +30,29 @@ impl Cluster {
     /// CustomResourceDefinition may come any time.
     pub async fn kind(&self, api_version: &str, kind: &str) -> Result<Kind, Error> {
         let slot = (api_version.to_owned(), kind.to_owned());
-        if let Some(known) = self
-            .kinds
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&slot)
-        {
+        if let Some(known) = self.kinds.0.lock().unwrap_or_else(PoisonError::into_inner).get(&slot) {
             return Ok(known.clone());
         }
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let wanted = GroupVersionKind::gvk(group, version, kind);
-        let unknown = || Error::UnknownKind {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-        };
-        let (resource, capabilities) = discovery::pinned_kind(&self.client, &wanted)
-            .await
-            .map_err(|error| match error {
+        let unknown = || Error::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        let (resource, capabilities) =
+            discovery::pinned_kind(&self.client, &wanted).await.map_err(|error| match error {
                 kube::Error::Discovery(_) => unknown(),
                 other => match Error::from_kube(kind, false, other) {
                     Error::NotFound(_) => unknown(),
                     other => other,
                 },
             })?;
-        let found = Kind {
-            resource,
-            namespaced: capabilities.scope == Scope::Namespaced,
-        };
-        self.kinds
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(slot, found.clone());
+        let found = Kind { resource, namespaced: capabilities.scope == Scope::Namespaced };
+        self.kinds.0.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, found.clone());
         Ok(found)
     }
 
     /// Forgets a kind: its CustomResourceDefinition changed or went.
     pub fn forget_kind(&self, api_version: &str, kind: &str) {
         let slot = (api_version.to_owned(), kind.to_owned());
-        self.kinds
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&slot);
+        self.kinds.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
     }
 
     pub(super) async fn api_of(&self, object: &ObjectRef) -> Result<Api<DynamicObject>, Error> {

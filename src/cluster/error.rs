@@ -14,9 +14,7 @@ pub enum Error {
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
     /// The API server does not serve this kind (yet).
-    #[error(
-        "the cluster does not know {kind} in {api_version}: is its CustomResourceDefinition installed?"
-    )]
+    #[error("the cluster does not know {kind} in {api_version}: is its CustomResourceDefinition installed?")]
     UnknownKind {
         /// `group/version`.
         api_version: String,
@@ -67,11 +65,7 @@ pub enum Error {
 impl Error {
     /// Translates kube's error about `object`. `secret` says that the object holds values: then nothing of the API
     /// server's message is passed on, because validation errors repeat what they refuse (CVE-2025-23216).
-    pub(super) fn from_kube(
-        object: impl std::fmt::Display,
-        secret: bool,
-        error: kube::Error,
-    ) -> Self {
+    pub(super) fn from_kube(object: impl std::fmt::Display, secret: bool, error: kube::Error) -> Self {
         let object = object.to_string();
         let status = match error {
             kube::Error::Api(status) => status,
@@ -82,13 +76,8 @@ impl Error {
             other => return Self::Unreachable(innermost(&other)),
         };
         let details = status.details.as_ref();
-        let causes = details
-            .map(|details| details.causes.as_slice())
-            .unwrap_or_default();
-        if causes
-            .iter()
-            .any(|cause| cause.reason == "NamespaceTerminating")
-        {
+        let causes = details.map(|details| details.causes.as_slice()).unwrap_or_default();
+        if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") {
             return Self::NamespaceTerminating(object);
         }
         match (status.code, status.reason.as_str()) {
@@ -97,9 +86,7 @@ impl Error {
             (409, _) => Self::Conflict(object),
             // A JSON Patch whose `test` on the version fails is answered 422 without any cause.
             (422, _) if causes.is_empty() => Self::Conflict(object),
-            (403, _) if secret => {
-                Self::Forbidden(format!("{object}: our service account may not do that"))
-            }
+            (403, _) if secret => Self::Forbidden(format!("{object}: our service account may not do that")),
             (401 | 403, _) => Self::Forbidden(status.message.clone()),
             (429, _) | (503 | 504, _) => {
                 let seconds = details.map_or(0, |details| details.retry_after_seconds);
@@ -107,25 +94,15 @@ impl Error {
             }
             (400 | 415 | 422, _) => {
                 let detail = if secret {
-                    let fields: Vec<_> = causes
-                        .iter()
-                        .map(|cause| format!("{} ({})", cause.field, cause.reason))
-                        .collect();
-                    if fields.is_empty() {
-                        "the server gives no field".to_owned()
-                    } else {
-                        fields.join(", ")
-                    }
+                    let fields: Vec<_> =
+                        causes.iter().map(|cause| format!("{} ({})", cause.field, cause.reason)).collect();
+                    if fields.is_empty() { "the server gives no field".to_owned() } else { fields.join(", ") }
                 } else {
                     status.message.clone()
                 };
                 Self::Invalid { object, detail }
             }
-            (code, reason) => Self::Other {
-                object,
-                code,
-                reason: reason.to_owned(),
-            },
+            (code, reason) => Self::Other { object, code, reason: reason.to_owned() },
         }
     }
 }
@@ -185,10 +162,7 @@ mod tests {
             serde_json::json!([{"field": "data[a]", "reason": "FieldValueInvalid", "message": "canary"}]),
         );
         let told = Error::from_kube("Secret a/x", true, error);
-        assert_eq!(
-            told.to_string(),
-            "Secret a/x is refused: data[a] (FieldValueInvalid)"
-        );
+        assert_eq!(told.to_string(), "Secret a/x is refused: data[a] (FieldValueInvalid)");
         assert!(!format!("{told:?}").contains("canary"));
     }
 

@@ -25,18 +25,13 @@ impl Cluster {
             ..ObjectReference::default()
         };
         let event = Event {
-            type_: if note.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
             reason: note.reason.clone(),
             note: Some(clipped(&note.message)),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        self.within(object, self.recorder.publish(&event, &regarding))
-            .await
+        self.within(object, self.recorder.publish(&event, &regarding)).await
     }
 }
 
@@ -44,9 +39,6 @@ fn clipped(message: &str) -> String {
     if message.len() <= LONGEST_NOTE {
         return message.to_owned();
     }
-    let end = (0..=LONGEST_NOTE - 4)
-        .rev()
-        .find(|&end| message.is_char_boundary(end))
-        .unwrap_or(0);
+    let end = (0..=LONGEST_NOTE - 4).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
     format!("{}…", &message[..end])
 }

@@ -40,28 +40,15 @@ impl Cluster {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(INSTALL_KEY.to_owned()),
-                labels: Some(
-                    [(
-                        "app.kubernetes.io/managed-by".to_owned(),
-                        "chancery".to_owned(),
-                    )]
-                    .into(),
-                ),
+                labels: Some([("app.kubernetes.io/managed-by".to_owned(), "chancery".to_owned())].into()),
                 ..ObjectMeta::default()
             },
             data: Some([(ENTRY.to_owned(), ByteString(fresh.clone()))].into()),
             ..Secret::default()
         };
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        let object = ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "Secret".to_owned(),
-            key: key.clone(),
-        };
-        match self
-            .within(&object, api.create(&PostParams::default(), &secret))
-            .await
-        {
+        let object = ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: key.clone() };
+        match self.within(&object, api.create(&PostParams::default(), &secret)).await {
             Ok(_) => Ok(fresh.into()),
             // Another process was first: its key counts.
             Err(Error::AlreadyExists(_)) => Box::pin(self.install_key()).await,

@@ -37,9 +37,7 @@ impl Cluster {
             .with_grace(seconds / GRACE_DIVISOR)
             .build()
             .await
-            .map_err(|error| {
-                Error::Configuration(format!("cannot take part in the election: {error}"))
-            })?;
+            .map_err(|error| Error::Configuration(format!("cannot take part in the election: {error}")))?;
         let (mut changes, task) = manager.watch().await;
         let (sender, receiver) = watch::channel(*changes.borrow());
         let handle = tokio::spawn(async move {

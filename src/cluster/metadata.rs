@@ -74,10 +74,7 @@ impl Metadata {
     }
 
     /// Calls `listener` for each kept object that is seen. Register before [`Metadata::start`].
-    pub fn on_seen(
-        &self,
-        listener: impl Fn(Seen, &ObjectKey, &Arc<ObjectMeta>) + Send + Sync + 'static,
-    ) {
+    pub fn on_seen(&self, listener: impl Fn(Seen, &ObjectKey, &Arc<ObjectMeta>) + Send + Sync + 'static) {
         lock(&self.inner.listeners).push(Box::new(listener));
     }
 
@@ -88,17 +85,12 @@ impl Metadata {
 
     /// One object's metadata. Absent means unknown for filtered kinds.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<ObjectMeta>> {
-        lock(&self.inner.entries)
-            .get(key)
-            .map(|entry| Arc::clone(&entry.metadata))
+        lock(&self.inner.entries).get(key).map(|entry| Arc::clone(&entry.metadata))
     }
 
     /// All that is kept.
     pub fn all(&self) -> Vec<(ObjectKey, Arc<ObjectMeta>)> {
-        lock(&self.inner.entries)
-            .iter()
-            .map(|(key, entry)| (key.clone(), Arc::clone(&entry.metadata)))
-            .collect()
+        lock(&self.inner.entries).iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.metadata))).collect()
     }
 
     /// Runs the watch until `stop`.
@@ -108,29 +100,18 @@ impl Metadata {
     /// [`Error::UnknownKind`] when the API server does not serve the kind.
     pub async fn start(&self, cluster: &Cluster, stop: CancellationToken) -> Result<(), Error> {
         let resource = if self.inner.kind == "Secret" && self.inner.api_version == "v1" {
-            super::discovery::Kind {
-                resource: ApiResource::erase::<Secret>(&()),
-                namespaced: true,
-            }
+            super::discovery::Kind { resource: ApiResource::erase::<Secret>(&()), namespaced: true }
         } else {
-            cluster
-                .kind(&self.inner.api_version, &self.inner.kind)
-                .await?
+            cluster.kind(&self.inner.api_version, &self.inner.kind).await?
         };
         let namespaces: Vec<Option<String>> = match cluster.scope() {
-            Scope::Namespaces(names) if resource.namespaced => {
-                names.iter().cloned().map(Some).collect()
-            }
+            Scope::Namespaces(names) if resource.namespaced => names.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
-        self.inner
-            .unlisted
-            .store(namespaces.len(), Ordering::Release);
+        self.inner.unlisted.store(namespaces.len(), Ordering::Release);
         let watches = namespaces.into_iter().map(|namespace| {
             let api: Api<PartialObjectMeta<DynamicObject>> = match &namespace {
-                Some(name) => {
-                    Api::namespaced_with(cluster.client.clone(), name, &resource.resource)
-                }
+                Some(name) => Api::namespaced_with(cluster.client.clone(), name, &resource.resource),
                 None => Api::all_with(cluster.client.clone(), &resource.resource),
             };
             self.follow(api, namespace, stop.clone())
@@ -192,18 +173,11 @@ impl Metadata {
             return;
         }
         let metadata = Arc::new(metadata);
-        let before = lock(&self.inner.entries).insert(
-            key.clone(),
-            Entry {
-                metadata: Arc::clone(&metadata),
-                doubtful: false,
-            },
-        );
+        let before =
+            lock(&self.inner.entries).insert(key.clone(), Entry { metadata: Arc::clone(&metadata), doubtful: false });
         let seen = match before {
             None if seen == Seen::Changed => Seen::Made,
-            Some(before) if before.metadata.resource_version == metadata.resource_version => {
-                Seen::Listed
-            }
+            Some(before) if before.metadata.resource_version == metadata.resource_version => Seen::Listed,
             Some(_) => Seen::Changed,
             None => seen,
         };
@@ -226,9 +200,7 @@ impl Metadata {
     fn drop_doubtful(&self, namespace: Option<&str>) {
         let gone: Vec<ObjectKey> = lock(&self.inner.entries)
             .iter()
-            .filter(|(key, entry)| {
-                entry.doubtful && namespace.is_none_or(|namespace| key.namespace == namespace)
-            })
+            .filter(|(key, entry)| entry.doubtful && namespace.is_none_or(|namespace| key.namespace == namespace))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
@@ -248,8 +220,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn key_of(metadata: &ObjectMeta) -> ObjectKey {
-    ObjectKey::new(
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
+    ObjectKey::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }

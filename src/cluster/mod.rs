@@ -70,32 +70,22 @@ impl Cluster {
         let mut config = match kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(|error| {
-                    Error::Configuration(format!(
-                        "cannot read kubeconfig {}: {error}",
-                        path.display()
-                    ))
+                    Error::Configuration(format!("cannot read kubeconfig {}: {error}", path.display()))
                 })?;
                 Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                     .await
-                    .map_err(|error| {
-                        Error::Configuration(format!("kubeconfig {}: {error}", path.display()))
-                    })?
+                    .map_err(|error| Error::Configuration(format!("kubeconfig {}: {error}", path.display())))?
             }
             None => Config::incluster().map_err(|error| {
-                Error::Configuration(format!(
-                    "not running in a pod ({error}); name a file with --kubeconfig"
-                ))
+                Error::Configuration(format!("not running in a pod ({error}); name a file with --kubeconfig"))
             })?,
         };
         config.connect_timeout = Some(Duration::from_secs(5));
         // Our scheduler retries whole decisions; a retry below it would hold a worker for minutes on stale data.
         config.default_retry = false;
-        let client =
-            Client::try_from(config).map_err(|error| Error::Configuration(error.to_string()))?;
-        let reporter = kube::runtime::events::Reporter {
-            controller: "chancery".to_owned(),
-            instance: Some(identity.to_owned()),
-        };
+        let client = Client::try_from(config).map_err(|error| Error::Configuration(error.to_string()))?;
+        let reporter =
+            kube::runtime::events::Reporter { controller: "chancery".to_owned(), instance: Some(identity.to_owned()) };
         Ok(Self {
             recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
             kinds: Arc::default(),
@@ -123,10 +113,7 @@ impl Cluster {
     {
         match &self.scope {
             Scope::All => vec![Api::all(self.client.clone())],
-            Scope::Namespaces(names) => names
-                .iter()
-                .map(|name| Api::namespaced(self.client.clone(), name))
-                .collect(),
+            Scope::Namespaces(names) => names.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
         }
     }
 }

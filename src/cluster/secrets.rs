@@ -29,12 +29,7 @@ impl From<Secret> for SecretValues {
             metadata: secret.metadata,
             type_: secret.type_.unwrap_or_default(),
             immutable: secret.immutable.unwrap_or_default(),
-            data: secret
-                .data
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(key, value)| (key, value.0.into()))
-                .collect(),
+            data: secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0.into())).collect(),
         }
     }
 }
@@ -48,10 +43,7 @@ impl Cluster {
     pub async fn secret(&self, key: &ObjectKey) -> Result<Option<SecretValues>, Error> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &key.namespace);
         let object = secret_ref(key);
-        Ok(self
-            .within(&object, api.get_opt(&key.name))
-            .await?
-            .map(SecretValues::from))
+        Ok(self.within(&object, api.get_opt(&key.name)).await?.map(SecretValues::from))
     }
 
     /// Reads the Secrets of a namespace that match a label selector.
@@ -59,25 +51,15 @@ impl Cluster {
     /// # Errors
     ///
     /// Trouble with the API server; never a value in its text.
-    pub async fn secrets(
-        &self,
-        namespace: &str,
-        selector: &str,
-    ) -> Result<Vec<SecretValues>, Error> {
+    pub async fn secrets(&self, namespace: &str, selector: &str) -> Result<Vec<SecretValues>, Error> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let object = secret_ref(&ObjectKey::new(namespace, "*"));
-        let found = self
-            .within(&object, api.list(&ListParams::default().labels(selector)))
-            .await?;
+        let found = self.within(&object, api.list(&ListParams::default().labels(selector))).await?;
         Ok(found.items.into_iter().map(SecretValues::from).collect())
     }
 }
 
 /// The reference of a Secret.
 fn secret_ref(key: &ObjectKey) -> ObjectRef {
-    ObjectRef {
-        api_version: "v1".to_owned(),
-        kind: "Secret".to_owned(),
-        key: key.clone(),
-    }
+    ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: key.clone() }
 }

@@ -25,26 +25,12 @@ pub type Guarded<K> = DeserializeGuard<K>;
 
 /// What a kind needs to be watched.
 pub trait Watchable:
-    Resource<DynamicType = ()>
-    + Clone
-    + Serialize
-    + DeserializeOwned
-    + std::fmt::Debug
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static
 {
 }
 
 impl<K> Watchable for K where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static
 {
 }
 
@@ -72,9 +58,7 @@ pub struct Watched<K: Watchable> {
 
 impl<K: Watchable> Clone for Watched<K> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -105,12 +89,7 @@ impl Cluster {
     where
         K: Watchable + Resource<Scope = NamespaceResourceScope>,
     {
-        Watched::new(
-            namespaces
-                .iter()
-                .map(|name| Api::namespaced(self.client.clone(), name))
-                .collect(),
-        )
+        Watched::new(namespaces.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect())
     }
 
     /// Prepares the watch of a cluster-scoped kind.
@@ -129,38 +108,21 @@ impl<K: Watchable> Watched<K> {
             .into_iter()
             .map(|api| {
                 let (reader, writer) = reflector::store();
-                Source {
-                    api,
-                    reader,
-                    writer: Mutex::new(Some(writer)),
-                }
+                Source { api, reader, writer: Mutex::new(Some(writer)) }
             })
             .collect();
-        Self {
-            inner: Arc::new(Inner {
-                sources,
-                listeners: Mutex::default(),
-                unlisted,
-            }),
-        }
+        Self { inner: Arc::new(Inner { sources, listeners: Mutex::default(), unlisted }) }
     }
 
     /// Calls `listener` for everything seen from now on. Register before [`Watched::start`].
-    pub fn on_seen(
-        &self,
-        listener: impl Fn(Seen, &ObjectKey, &Arc<Guarded<K>>) + Send + Sync + 'static,
-    ) {
+    pub fn on_seen(&self, listener: impl Fn(Seen, &ObjectKey, &Arc<Guarded<K>>) + Send + Sync + 'static) {
         self.listeners().push(Box::new(listener));
     }
 
     /// Runs the watches until `stop`; a second call does nothing.
     pub async fn start(&self, stop: CancellationToken) {
         let watches = self.inner.sources.iter().filter_map(|source| {
-            let writer = source
-                .writer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()?;
+            let writer = source.writer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
             Some(self.follow(source, writer, stop.clone()))
         });
         futures::future::join_all(watches).await;
@@ -174,37 +136,22 @@ impl<K: Watchable> Watched<K> {
     /// One object, as last seen.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Guarded<K>>> {
         let wanted = StoreRef::new(&key.name);
-        let wanted = if key.namespace.is_empty() {
-            wanted
-        } else {
-            wanted.within(&key.namespace)
-        };
-        self.inner
-            .sources
-            .iter()
-            .find_map(|source| source.reader.get(&wanted))
+        let wanted = if key.namespace.is_empty() { wanted } else { wanted.within(&key.namespace) };
+        self.inner.sources.iter().find_map(|source| source.reader.get(&wanted))
     }
 
     /// One object that can be read.
     pub fn find(&self, key: &ObjectKey) -> Option<K> {
-        self.get(key)
-            .and_then(|object| object.0.as_ref().ok().cloned())
+        self.get(key).and_then(|object| object.0.as_ref().ok().cloned())
     }
 
     /// All objects, as last seen.
     pub fn all(&self) -> Vec<Arc<Guarded<K>>> {
-        self.inner
-            .sources
-            .iter()
-            .flat_map(|source| source.reader.state())
-            .collect()
+        self.inner.sources.iter().flat_map(|source| source.reader.state()).collect()
     }
 
     fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<Listener<K>>> {
-        self.inner
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, seen: Seen, object: &Arc<Guarded<K>>) {
@@ -249,11 +196,7 @@ impl<K: Watchable> Watched<K> {
                 }
                 Event::Apply(_) | Event::Delete(_) | Event::InitDone => {}
             }
-            let before = if matches!(event, Event::InitDone) {
-                source.reader.state()
-            } else {
-                Vec::new()
-            };
+            let before = if matches!(event, Event::InitDone) { source.reader.state() } else { Vec::new() };
             writer.apply_watcher_event(&event);
             match event {
                 Event::Init | Event::InitApply(_) => {}
@@ -272,10 +215,7 @@ impl<K: Watchable> Watched<K> {
                     self.tell(Seen::Gone, &Arc::new(object));
                 }
                 Event::InitDone => {
-                    for gone in before
-                        .iter()
-                        .filter(|object| !relisted.contains_key(&key_of(&***object)))
-                    {
+                    for gone in before.iter().filter(|object| !relisted.contains_key(&key_of(&***object))) {
                         self.tell(Seen::Gone, gone);
                     }
                     if !listed_once {
@@ -343,10 +283,7 @@ where
 
 fn key_of<K: Resource>(object: &K) -> ObjectKey {
     let metadata = object.meta();
-    ObjectKey::new(
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
+    ObjectKey::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 /// A hash of what people write: all but the status and the API server's bookkeeping.
@@ -395,24 +332,15 @@ mod tests {
 
     #[test]
     fn a_broken_object_is_told_without_its_text() {
-        let told =
-            invalid_object_message("invalid type: string \"hunter2\", expected a map at line 1");
+        let told = invalid_object_message("invalid type: string \"hunter2\", expected a map at line 1");
         assert!(!told.contains("hunter2"));
         assert!(told.contains("expected a map"), "{told}");
     }
 
     #[test]
     fn pauses_between_watches_grow_and_end_at_half_a_minute() {
-        let pauses: Vec<_> = [1, 2, 7, 40]
-            .map(|in_a_row| {
-                Complaints {
-                    last: None,
-                    in_a_row,
-                }
-                .pause()
-                .as_millis()
-            })
-            .to_vec();
+        let pauses: Vec<_> =
+            [1, 2, 7, 40].map(|in_a_row| Complaints { last: None, in_a_row }.pause().as_millis()).to_vec();
         assert_eq!(pauses, [500, 1000, 32_000, 32_000]);
     }
 }

@@ -24,11 +24,8 @@ impl Cluster {
         seconds: i64,
     ) -> Result<SecretBytes, Error> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &account.namespace);
-        let object = ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "ServiceAccount".to_owned(),
-            key: account.clone(),
-        };
+        let object =
+            ObjectRef { api_version: "v1".to_owned(), kind: "ServiceAccount".to_owned(), key: account.clone() };
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: audiences.to_vec(),
@@ -37,16 +34,9 @@ impl Cluster {
             },
             ..TokenRequest::default()
         };
-        let granted = self
-            .within(
-                &object,
-                api.create_token_request(&account.name, &PostParams::default(), &request),
-            )
-            .await?;
-        let token = granted
-            .status
-            .map(|status| status.token)
-            .ok_or_else(|| Error::Unreadable(object.to_string()))?;
+        let granted =
+            self.within(&object, api.create_token_request(&account.name, &PostParams::default(), &request)).await?;
+        let token = granted.status.map(|status| status.token).ok_or_else(|| Error::Unreadable(object.to_string()))?;
         Ok(token.into_bytes().into())
     }
 }

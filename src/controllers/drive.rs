@@ -35,11 +35,8 @@ pub trait Reconcile: Send + Sync + 'static {
     fn store(&self) -> &Watched<Self::Kind>;
 
     /// Brings one object up to date.
-    fn reconcile(
-        &self,
-        object: &Self::Kind,
-        class: Class,
-    ) -> impl Future<Output = Result<Verdict, Self::Error>> + Send;
+    fn reconcile(&self, object: &Self::Kind, class: Class)
+    -> impl Future<Output = Result<Verdict, Self::Error>> + Send;
 
     /// The complete status of an object that could not be brought up to date, with what was known of it kept, and the
     /// event that says so.
@@ -65,23 +62,14 @@ pub struct Failure {
 
 impl Failure {
     fn of(error: &dyn Classify) -> Self {
-        Self {
-            reason: error.reason(),
-            message: error.to_string(),
-            retry: error.retry(),
-        }
+        Self { reason: error.reason(), message: error.to_string(), retry: error.retry() }
     }
 }
 
 /// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
 pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
     let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
-    let driver = Arc::new(Driver {
-        context,
-        reconciler,
-        queue,
-        warned: Mutex::default(),
-    });
+    let driver = Arc::new(Driver { context, reconciler, queue, warned: Mutex::default() });
     let mut running = JoinSet::new();
     loop {
         let slot = tokio::select! {
@@ -113,12 +101,7 @@ struct Driver<R: Reconcile> {
 
 impl<R: Reconcile> Driver<R> {
     async fn run(&self, key: &ObjectKey, class: Class) -> Next {
-        let span = tracing::info_span!(
-            "reconcile",
-            controller = R::NAME,
-            namespace = key.namespace,
-            name = key.name
-        );
+        let span = tracing::info_span!("reconcile", controller = R::NAME, namespace = key.namespace, name = key.name);
         let started = Instant::now();
         let (next, result) = async {
             let Some(object) = self.reconciler.store().get(key) else {
@@ -136,37 +119,16 @@ impl<R: Reconcile> Driver<R> {
         .instrument(span)
         .await;
         let metrics = &self.context.metrics;
-        metrics
-            .reconciles
-            .get_or_create(&ReconcileLabels {
-                controller: R::NAME,
-                result,
-            })
-            .inc();
-        let label = ControllerLabel {
-            controller: R::NAME,
-        };
-        metrics
-            .reconcile_seconds
-            .get_or_create(&label)
-            .observe(started.elapsed().as_secs_f64());
-        metrics
-            .queue_depth
-            .get_or_create(&label)
-            .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
+        metrics.reconciles.get_or_create(&ReconcileLabels { controller: R::NAME, result }).inc();
+        let label = ControllerLabel { controller: R::NAME };
+        metrics.reconcile_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
+        metrics.queue_depth.get_or_create(&label).set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         next
     }
 
-    async fn bring_up_to_date(
-        &self,
-        key: &ObjectKey,
-        object: &R::Kind,
-        class: Class,
-    ) -> (Next, &'static str) {
+    async fn bring_up_to_date(&self, key: &ObjectKey, object: &R::Kind, class: Class) -> (Next, &'static str) {
         // A panic over one object must not end the work on the others.
-        let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class))
-            .catch_unwind()
-            .await;
+        let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class)).catch_unwind().await;
         let (verdict, result) = match outcome {
             Ok(Ok(verdict)) => (verdict, "ok"),
             Ok(Err(error)) => {
@@ -176,46 +138,27 @@ impl<R: Reconcile> Driver<R> {
             Err(_) => {
                 let failure = Failure {
                     reason: "InternalError",
-                    message: "the operator failed on this object; this is a bug, please report it"
-                        .to_owned(),
+                    message: "the operator failed on this object; this is a bug, please report it".to_owned(),
                     retry: Retry::Backoff,
                 };
                 (self.verdict_of(object, &failure), failure.reason)
             }
         };
-        let current = serde_json::to_value(object)
-            .ok()
-            .and_then(|mut value| value.get_mut("status").map(Value::take));
-        let next = self
-            .conclude(key, object.meta().uid.as_deref(), current, verdict)
-            .await;
+        let current = serde_json::to_value(object).ok().and_then(|mut value| value.get_mut("status").map(Value::take));
+        let next = self.conclude(key, object.meta().uid.as_deref(), current, verdict).await;
         (next, result)
     }
 
-    async fn tell_broken(
-        &self,
-        key: &ObjectKey,
-        object: &Guarded<R::Kind>,
-        error: &str,
-    ) -> (Next, &'static str) {
-        let failure = Failure {
-            reason: "InvalidObject",
-            message: invalid_object_message(error),
-            retry: Retry::OnChange,
-        };
+    async fn tell_broken(&self, key: &ObjectKey, object: &Guarded<R::Kind>, error: &str) -> (Next, &'static str) {
+        let failure =
+            Failure { reason: "InvalidObject", message: invalid_object_message(error), retry: Retry::OnChange };
         let verdict = Verdict {
             status: Some(R::broken(&failure)),
-            note: Some(Note {
-                warning: true,
-                reason: failure.reason.to_owned(),
-                message: failure.message,
-            }),
+            note: Some(Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }),
             next: Next::OnChange,
         };
         // What its status holds is unknown: it is written over, whatever it is.
-        let next = self
-            .conclude(key, object.meta().uid.as_deref(), None, verdict)
-            .await;
+        let next = self.conclude(key, object.meta().uid.as_deref(), None, verdict).await;
         (next, "InvalidObject")
     }
 
@@ -226,21 +169,11 @@ impl<R: Reconcile> Driver<R> {
             Retry::OnChange => Next::OnChange,
             Retry::After(pause) => Next::After(pause),
         };
-        Verdict {
-            status: Some(status),
-            note,
-            next,
-        }
+        Verdict { status: Some(status), note, next }
     }
 
     /// Writes the status if it differs, publishes the note, and says when to go on.
-    async fn conclude(
-        &self,
-        key: &ObjectKey,
-        uid: Option<&str>,
-        current: Option<Value>,
-        verdict: Verdict,
-    ) -> Next {
+    async fn conclude(&self, key: &ObjectKey, uid: Option<&str>, current: Option<Value>, verdict: Verdict) -> Next {
         let object = ObjectRef {
             api_version: R::Kind::api_version(&()).into_owned(),
             kind: R::Kind::kind(&()).into_owned(),
@@ -248,26 +181,15 @@ impl<R: Reconcile> Driver<R> {
         };
         let uid = uid.unwrap_or_default();
         let current = current.unwrap_or(Value::Null);
-        let changed = verdict
-            .status
-            .as_ref()
-            .is_some_and(|desired| !same_but_for_times(&current, desired));
+        let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
         self.publish(&object, uid, verdict.note, changed).await;
         let Some(desired) = verdict.status.filter(|_| changed) else {
             return verdict.next;
         };
-        let write = self.context.cluster.write_status(
-            &object,
-            uid,
-            &current,
-            &desired,
-            R::STATUS_SUBRESOURCE,
-        );
+        let write = self.context.cluster.write_status(&object, uid, &current, &desired, R::STATUS_SUBRESOURCE);
         match write.await {
             Ok(()) => verdict.next,
-            Err(
-                crate::cluster::Error::NotFound(_) | crate::cluster::Error::NamespaceTerminating(_),
-            ) => Next::OnChange,
+            Err(crate::cluster::Error::NotFound(_) | crate::cluster::Error::NamespaceTerminating(_)) => Next::OnChange,
             Err(error) => {
                 tracing::warn!(%error, "the status could not be written and will be");
                 Next::Backoff
@@ -301,29 +223,18 @@ impl<R: Reconcile> Driver<R> {
 }
 
 /// Fields that say when, not what: a status that differs only there is not written.
-const TIMES: [&str; 4] = [
-    "lastTransitionTime",
-    "lastUpdateTime",
-    "reconciledAt",
-    "observedAt",
-];
+const TIMES: [&str; 4] = ["lastTransitionTime", "lastUpdateTime", "reconciledAt", "observedAt"];
 
 fn same_but_for_times(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             let substance = |fields: &serde_json::Map<String, Value>| {
-                fields
-                    .iter()
-                    .filter(|(name, value)| !TIMES.contains(&name.as_str()) && !value.is_null())
-                    .count()
+                fields.iter().filter(|(name, value)| !TIMES.contains(&name.as_str()) && !value.is_null()).count()
             };
             substance(a) == substance(b)
                 && a.iter()
                     .filter(|(name, value)| !TIMES.contains(&name.as_str()) && !value.is_null())
-                    .all(|(name, value)| {
-                        b.get(name)
-                            .is_some_and(|other| same_but_for_times(value, other))
-                    })
+                    .all(|(name, value)| b.get(name).is_some_and(|other| same_but_for_times(value, other)))
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_but_for_times(a, b))
@@ -340,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_status_that_differs_only_in_its_times_is_the_same() {
-        let old = json!({ "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "1" }], "a": null });
+        let old =
+            json!({ "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "1" }], "a": null });
         let new = json!({ "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "2" }] });
         assert!(same_but_for_times(&old, &new));
         let flipped = json!({ "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": "1" }] });

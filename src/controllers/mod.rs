@@ -48,20 +48,8 @@ enum Turn {
 
 impl Context {
     /// A context without watches.
-    pub fn new(
-        cluster: Cluster,
-        settings: Arc<Settings>,
-        metrics: Arc<Metrics>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            cluster,
-            settings,
-            metrics,
-            stop,
-            needed: Arc::default(),
-            digester: Arc::default(),
-        }
+    pub fn new(cluster: Cluster, settings: Arc<Settings>, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
+        Self { cluster, settings, metrics, stop, needed: Arc::default(), digester: Arc::default() }
     }
 
     /// Digests under the install key, which is read, and made when absent, the first time: only a leader asks.
@@ -70,19 +58,13 @@ impl Context {
     ///
     /// As [`Cluster::install_key`].
     pub async fn digester(&self) -> Result<&Digester, cluster::Error> {
-        self.digester
-            .get_or_try_init(|| async { Ok(Digester::new(&self.cluster.install_key().await?)) })
-            .await
+        self.digester.get_or_try_init(|| async { Ok(Digester::new(&self.cluster.install_key().await?)) }).await
     }
 
     /// Says that a controller needs this watch: it is started once, and readiness waits for it.
     pub fn need<K: Watchable>(&self, watched: &Watched<K>) {
-        let (name, reader, watch, stop) = (
-            K::kind(&()).into_owned(),
-            watched.clone(),
-            watched.clone(),
-            self.stop.clone(),
-        );
+        let (name, reader, watch, stop) =
+            (K::kind(&()).into_owned(), watched.clone(), watched.clone(), self.stop.clone());
         self.add(Needed {
             name,
             turn: Turn::Owners,
@@ -93,12 +75,8 @@ impl Context {
 
     /// The same for metadata of Secrets, whose watch begins when the watches of their owners are complete.
     pub fn need_secret_metadata(&self, metadata: &Metadata) {
-        let (reader, watch, cluster, stop) = (
-            metadata.clone(),
-            metadata.clone(),
-            self.cluster.clone(),
-            self.stop.clone(),
-        );
+        let (reader, watch, cluster, stop) =
+            (metadata.clone(), metadata.clone(), self.cluster.clone(), self.stop.clone());
         self.add(Needed {
             name: "Secret".to_owned(),
             turn: Turn::Owned,
@@ -121,11 +99,7 @@ impl Context {
     /// Runs all needed watches until the end.
     pub async fn watch(&self) {
         let start = |turn: Turn| -> Vec<BoxFuture<'static, ()>> {
-            self.lock()
-                .iter_mut()
-                .filter(|needed| needed.turn == turn)
-                .filter_map(|needed| needed.run.take())
-                .collect()
+            self.lock().iter_mut().filter(|needed| needed.turn == turn).filter_map(|needed| needed.run.take()).collect()
         };
         let owners = futures::future::join_all(start(Turn::Owners));
         let owned = async {
@@ -137,11 +111,7 @@ impl Context {
 
     /// Names of the watches that are not complete yet: `/readyz` waits for them.
     pub fn unready(&self) -> Vec<String> {
-        self.lock()
-            .iter()
-            .filter(|needed| !(needed.is_ready)())
-            .map(|needed| needed.name.clone())
-            .collect()
+        self.lock().iter().filter(|needed| !(needed.is_ready)()).map(|needed| needed.name.clone()).collect()
     }
 
     /// Waits until every needed watch is complete.
@@ -151,11 +121,7 @@ impl Context {
 
     async fn until_ready(&self, turn: Turn) {
         // Polled: a watch becomes complete once in the life of the process.
-        while self
-            .lock()
-            .iter()
-            .any(|needed| needed.turn <= turn && !(needed.is_ready)())
-        {
+        while self.lock().iter().any(|needed| needed.turn <= turn && !(needed.is_ready)()) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }

@@ -20,11 +20,7 @@ impl Digester {
     ///
     /// `purpose` keeps digests of different things apart. Each part is preceded by its length, so that two sequences
     /// never run together into the same text.
-    pub fn digest<P: AsRef<[u8]>>(
-        &self,
-        purpose: &str,
-        parts: impl IntoIterator<Item = P>,
-    ) -> String {
+    pub fn digest<P: AsRef<[u8]>>(&self, purpose: &str, parts: impl IntoIterator<Item = P>) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         let mut add = |part: &[u8]| {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -34,10 +30,7 @@ impl Digester {
         for part in parts {
             add(part.as_ref());
         }
-        context.sign().as_ref()[..SHOWN]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        context.sign().as_ref()[..SHOWN].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -53,9 +46,6 @@ mod tests {
         assert_eq!(known, digester.digest("p", ["ab", "c"]));
         assert_ne!(known, digester.digest("p", ["a", "bc"]));
         assert_ne!(known, digester.digest("q", ["ab", "c"]));
-        assert_ne!(
-            known,
-            Digester::new(&vec![2; 32].into()).digest("p", ["ab", "c"])
-        );
+        assert_ne!(known, Digester::new(&vec![2; 32].into()).digest("p", ["ab", "c"]));
     }
 }
