@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// What users write.
+pub mod api;
 /// Flags and environment.
 pub mod args;
 /// The only room that speaks to Kubernetes.

@@ -38,8 +38,8 @@ pub const KEY_ACTIVE: &str = "active";
 #[serde(rename_all = "camelCase")]
 pub struct SealedSecretSpec {
     /// Sealed values by the key that they get in the Secret.
-    #[serde(default, deserialize_with = "lenient_items")]
-    #[schemars(required, schema_with = "items_schema")]
+    #[serde(deserialize_with = "lenient_items")]
+    #[schemars(schema_with = "items_schema")]
     pub encrypted_data: BTreeMap<String, String>,
 
     /// The whole Secret as one sealed value: the format before 2019, read only.

@@ -1,0 +1,384 @@
+//! `ExternalSecret`, as External Secrets Operator defines it.
+
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::{Names, Unhonoured, key_schema, name_schema, time_schema};
+
+/// The condition that everybody reads.
+pub const READY: &str = "Ready";
+/// Label of Secrets that an ExternalSecret made.
+pub const MANAGED_LABEL: &str = "reconcile.external-secrets.io/managed";
+/// Label that names the maker by a hash.
+pub const CREATED_BY_LABEL: &str = "reconcile.external-secrets.io/created-by";
+/// Upstream's hash of the data.
+pub const DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
+
+/// Values that an outside store keeps, as a Secret.
+#[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "external-secrets.io",
+    version = "v1",
+    kind = "ExternalSecret",
+    plural = "externalsecrets",
+    shortname = "es",
+    category = "external-secrets",
+    namespaced,
+    status = "ExternalSecretStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    selectable = ".spec.secretStoreRef.name",
+    selectable = ".spec.secretStoreRef.kind",
+    selectable = ".spec.target.name",
+    selectable = ".spec.refreshInterval",
+    printcolumn = r#"{"name":"StoreType","type":"string","jsonPath":".spec.secretStoreRef.kind"}"#,
+    printcolumn = r#"{"name":"Store","type":"string","jsonPath":".spec.secretStoreRef.name"}"#,
+    printcolumn = r#"{"name":"Refresh Interval","type":"string","jsonPath":".spec.refreshInterval"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Last Sync","type":"date","jsonPath":".status.refreshTime"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSecretSpec {
+    /// The store of every entry that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store_ref: Option<StoreRef>,
+    /// When values are read again; `Periodic` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_policy: Option<RefreshPolicy>,
+    /// How long values count: a Go duration.
+    #[serde(default = "one_hour")]
+    #[schemars(schema_with = "interval_schema")]
+    pub refresh_interval: String,
+    /// The Secret to make.
+    #[serde(default)]
+    #[schemars(schema_with = "target_schema")]
+    pub target: Target,
+    /// Single values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataEntry>,
+    /// Whole maps of values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_from: Vec<DataFrom>,
+    /// What is not honoured yet.
+    #[serde(flatten)]
+    pub unhonoured: Unhonoured<SpecNames>,
+}
+
+/// Which store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreRef {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "name_schema")]
+    pub name: Option<String>,
+    /// `SecretStore` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<StoreKind>,
+}
+
+/// The kind of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StoreKind {
+    /// In the same namespace.
+    #[default]
+    SecretStore,
+    /// For the whole cluster.
+    ClusterSecretStore,
+}
+
+/// When values are read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RefreshPolicy {
+    /// Once.
+    CreatedOnce,
+    /// Every interval.
+    #[default]
+    Periodic,
+    /// When the object changes.
+    OnChange,
+}
+
+/// The Secret to make.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Its name; the ExternalSecret's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who owns it.
+    #[serde(default)]
+    pub creation_policy: CreationPolicy,
+    /// What happens when the store no longer has the values.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Whether it is made immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+    /// What is not honoured yet.
+    #[serde(flatten)]
+    pub unhonoured: Unhonoured<TargetNames>,
+}
+
+/// Who owns the Secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CreationPolicy {
+    /// The ExternalSecret.
+    #[default]
+    Owner,
+    /// Nobody.
+    Orphan,
+    /// Somebody else, who must make it.
+    Merge,
+    /// No Secret at all.
+    None,
+    /// Somebody else, or nobody.
+    CreateOrMerge,
+}
+
+/// What happens when the store no longer has the values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The Secret goes.
+    Delete,
+    /// The missing keys go.
+    Merge,
+    /// It stays, and an error is told.
+    #[default]
+    Retain,
+}
+
+/// One value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataEntry {
+    /// Its key in the Secret.
+    #[schemars(schema_with = "key_schema")]
+    pub secret_key: String,
+    /// Where it is.
+    pub remote_ref: RemoteRef,
+    /// What is not honoured yet.
+    #[serde(flatten)]
+    pub unhonoured: Unhonoured<DataNames>,
+}
+
+/// Where a value is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteRef {
+    /// Path or name within the store.
+    pub key: String,
+    /// A part of what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub property: Option<String>,
+    /// Which version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether metadata is wanted in place of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_policy: Option<MetadataPolicy>,
+    /// How the value is decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoding_strategy: Option<DecodingStrategy>,
+    /// How keys that Kubernetes does not take are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion_strategy: Option<ConversionStrategy>,
+    /// What is done about NUL bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_byte_policy: Option<NullBytePolicy>,
+}
+
+/// Whether metadata is wanted in place of the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MetadataPolicy {
+    /// The value.
+    #[default]
+    None,
+    /// Its metadata.
+    Fetch,
+}
+
+/// How a value is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecodingStrategy {
+    /// Base64 or Base64URL if it is that.
+    Auto,
+    /// Base64; anything else is an error.
+    Base64,
+    /// Base64URL; anything else is an error.
+    #[serde(rename = "Base64URL")]
+    Base64Url,
+    /// Not at all.
+    #[default]
+    None,
+}
+
+/// How keys that Kubernetes does not take are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConversionStrategy {
+    /// Each wrong character becomes `_`.
+    #[default]
+    Default,
+    /// Each wrong character becomes `_Uxxxx_`.
+    Unicode,
+}
+
+/// What is done about NUL bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NullBytePolicy {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// They are an error.
+    Fail,
+}
+
+/// A map of values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataFrom {
+    /// All keys of one entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extract: Option<RemoteRef>,
+    /// What is not honoured yet.
+    #[serde(flatten)]
+    pub unhonoured: Unhonoured<DataFromNames>,
+}
+
+/// What became of an ExternalSecret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSecretStatus {
+    /// When values were last read completely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub refresh_time: Option<String>,
+    /// Generation and hash of labels and annotations that were handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_resource_version: Option<String>,
+    /// `Ready`, and others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The Secret, for the Service Binding specification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "binding_schema")]
+    pub binding: Option<Binding>,
+    /// What Chancery remembers and tells; upstream has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chancery: Option<ExternalSecretRecord>,
+}
+
+/// A condition with one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Ready`, …
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// CamelCase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When `status` last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub last_transition_time: Option<String>,
+}
+
+/// The Secret, for the Service Binding specification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Binding {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// What Chancery remembers and tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSecretRecord {
+    /// The generation that this speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The Secret as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<seal::api::TargetRecord>,
+    /// Keyed digest of what was written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub outputs: String,
+    /// Where each value came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceRecord>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRecord {
+    /// Path or name within the store.
+    pub key: String,
+    /// The version that was read, where the store has versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Of `spec`.
+pub struct SpecNames;
+impl Names for SpecNames {
+    const NAMES: &'static [&'static str] = &["syncWindows"];
+}
+
+/// Of `spec.target`.
+pub struct TargetNames;
+impl Names for TargetNames {
+    const NAMES: &'static [&'static str] = &["manifest", "template"];
+}
+
+/// Of `spec.data[]`.
+pub struct DataNames;
+impl Names for DataNames {
+    const NAMES: &'static [&'static str] = &["sourceRef"];
+}
+
+/// Of `spec.dataFrom[]`.
+pub struct DataFromNames;
+impl Names for DataFromNames {
+    const NAMES: &'static [&'static str] = &["find", "rewrite", "sourceRef"];
+}
+
+fn one_hour() -> String {
+    "1h0m0s".to_owned()
+}
+
+fn interval_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "default": "1h0m0s" })
+}
+
+fn binding_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": { "name": { "type": "string", "default": "" } },
+    })
+}
+
+/// With upstream's defaults: without them a client that reads the object back sees other values than upstream's.
+fn target_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = Target::json_schema(generator).to_value();
+    schema["default"] = serde_json::json!({ "creationPolicy": "Owner", "deletionPolicy": "Retain" });
+    schema["properties"]["name"] = name_schema(generator).to_value();
+    schema["properties"]["creationPolicy"] = serde_json::json!({
+        "type": "string", "default": "Owner", "enum": ["Owner", "Orphan", "Merge", "None", "CreateOrMerge"],
+    });
+    schema["properties"]["deletionPolicy"] =
+        serde_json::json!({ "type": "string", "default": "Retain", "enum": ["Delete", "Merge", "Retain"] });
+    Schema::try_from(schema).unwrap_or_default()
+}
