@@ -45,7 +45,7 @@ pub struct Application {
     pub kind: String,
     /// Name, labels, annotations.
     #[serde(default)]
-    #[schemars(schema_with = "object_schema")]
+    #[schemars(with = "Carried")]
     pub metadata: ObjectMeta,
     /// What is wanted.
     pub spec: ApplicationSpec,
@@ -600,9 +600,16 @@ impl Application {
     /// Never: the JSON below is one.
     pub fn crd() -> CustomResourceDefinition {
         let settings = SchemaSettings::openapi3()
-            .with(|settings| settings.inline_subschemas = true)
+            .with(|settings| {
+                settings.inline_subschemas = true;
+                settings.meta_schema = None;
+            })
             .with_transform(StructuralSchemaRewriter);
-        let schema = settings.into_generator().into_root_schema_for::<Self>();
+        let mut schema = settings.into_generator().into_root_schema_for::<Self>().to_value();
+        // What the API server defines itself: it forbids defaults and descriptions there.
+        for (field, kind) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
+            schema["properties"][field] = json!({ "type": kind });
+        }
         let column = |name: &str, path: &str, priority: i32| json!({ "name": name, "type": "string", "jsonPath": path, "priority": priority });
         let crd = json!({
             "metadata": { "name": "applications.argoproj.io" },
@@ -631,8 +638,4 @@ impl Application {
         });
         serde_json::from_value(crd).unwrap_or_default()
     }
-}
-
-fn object_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object" })
 }

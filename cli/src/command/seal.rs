@@ -59,15 +59,14 @@ fn placed(args: &Args, mut secret: Secret) -> Result<(Secret, Scope), CommandErr
 
 fn refused(secret: &Secret, error: &SealError) -> CommandError {
     let name = secret.name.as_deref().unwrap_or("the Secret");
-    let error = CommandError::new(format!("{name}: {error}")).help(match error {
+    CommandError::new(format!("{name}: {error}")).help(match error {
         SealError::NoName => "give it a metadata.name, or --name NAME",
         SealError::NoNamespace(_) => "give it a metadata.namespace, or -n NAMESPACE",
         SealError::Empty => "put values under data or stringData",
         SealError::Key | SealError::TooLong => {
             "a Secret holds at most one mebibyte; use a 2048- to 8192-bit certificate"
         }
-    });
-    error
+    })
 }
 
 /// One SealedSecret as kubeseal writes it.

@@ -1,0 +1,94 @@
+//! `cargo bed test`: everything that must pass.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use bed::cache::Cache;
+use bed::{Bed, say};
+
+use super::{checkout, programs, succeed};
+
+/// Server tests at a time: waits fill their time, not work.
+const AT_A_TIME: usize = 4;
+
+/// Format, lints, docs, licences and bans, and all tests that need no server.
+pub(crate) fn without_servers(cache: &Cache) -> Result<()> {
+    let deny = cache.cargo_deny()?;
+    let steps: [(&str, &[&str]); 4] = [
+        ("format", &["fmt", "--all", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("docs", &["doc", "--workspace", "--no-deps", "--document-private-items"]),
+        ("tests without servers", &["test", "--workspace"]),
+    ];
+    for (name, arguments) in steps {
+        let mut cargo = Command::new("cargo");
+        step(name, cargo.args(arguments).env("RUSTDOCFLAGS", "-D warnings").current_dir(checkout()))?;
+    }
+    step(
+        "licences, bans and sources",
+        Command::new(deny).args(["--offline", "check", "licenses", "bans", "sources"]).current_dir(checkout()),
+    )
+}
+
+/// Advisories, from their database.
+pub(crate) fn audit(cache: &Cache) -> Result<()> {
+    step("advisories", Command::new(cache.cargo_deny()?).args(["check", "advisories"]).current_dir(checkout()))
+}
+
+/// Builds the server tests while the network is there and notes where they are.
+pub(crate) fn build_server_tests() -> Result<()> {
+    let output = Command::new("cargo")
+        .args(["test", "--package", "chancery", "--test", "server", "--no-run", "--message-format=json"])
+        .current_dir(checkout())
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the server tests do not build");
+    }
+    let program = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "server")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo names no test program")?;
+    std::fs::write(place(), program.display().to_string())?;
+    Ok(())
+}
+
+/// The server tests on the real servers.
+pub(crate) fn with_servers(folder: &Path, filter: Option<&str>) -> Result<()> {
+    let started = Instant::now();
+    let cache = Cache::open()?;
+    let parts = Bed::start(&cache, folder, &checkout(), &programs())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let cluster = parts.bed.cluster().await?;
+        parts.bed.install_crds(&cluster).await?;
+        parts.bed.vault().await.map(drop)
+    })?;
+    say(format!("… servers are up after {:.1} s", started.elapsed().as_secs_f32()));
+    let (variable, file) = parts.bed.describe()?;
+    let mut tests = Command::new(std::fs::read_to_string(place())?);
+    tests
+        .arg(format!("--test-threads={AT_A_TIME}"))
+        .args(filter)
+        .env(variable, file)
+        .env("CARGO_MANIFEST_DIR", checkout())
+        .current_dir(checkout());
+    step("server tests", &mut tests)
+}
+
+/// Where the path of the server tests is noted, for the pass inside namespaces.
+fn place() -> PathBuf {
+    programs().join("server-tests.path")
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    say(format!("── {name}"));
+    let started = Instant::now();
+    succeed(command)?;
+    say(format!("✓ {name} ({:.1} s)", started.elapsed().as_secs_f32()));
+    Ok(())
+}

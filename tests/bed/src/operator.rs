@@ -1,0 +1,177 @@
+//! The operator as a process, run as a pod would be: with a service account's token and the rights from `deploy/`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::process::{Process, free_port};
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(60);
+
+/// How to start it.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Address of `/v1/cert.pem`.
+    pub url: String,
+    /// Address of `/readyz` and `/metrics`.
+    pub metrics_url: String,
+    /// The user that the API server sees.
+    pub user: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    kubeconfig: PathBuf,
+    namespace: String,
+    log: PathBuf,
+}
+
+/// A running operator.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    metrics_url: String,
+}
+
+impl Operator {
+    /// An operator with its keys in `namespace`, as service account `chancery` there.
+    ///
+    /// # Errors
+    ///
+    /// No free port, or the kubeconfig cannot be written.
+    pub fn new(
+        program: &Path,
+        folder: &Path,
+        namespace: &str,
+        (url, ca, token): (&str, &str, &str),
+        arguments: &[&str],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let kubeconfig = folder.join("operator.kubeconfig");
+        std::fs::write(&kubeconfig, crate::plane::kubeconfig(url, ca, &json!({ "token": token }))?)?;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{}", free_port()?),
+            metrics_url: format!("http://127.0.0.1:{}", free_port()?),
+            user: format!("system:serviceaccount:{namespace}:chancery"),
+            program: program.to_owned(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            kubeconfig,
+            namespace: namespace.to_owned(),
+            log: folder.join("operator.log"),
+        })
+    }
+
+    /// A second replica: other ports, another log, the same identity.
+    ///
+    /// # Errors
+    ///
+    /// No free port.
+    pub fn replica(&self, name: &str) -> Result<Self> {
+        Ok(Self {
+            url: format!("http://127.0.0.1:{}", free_port()?),
+            metrics_url: format!("http://127.0.0.1:{}", free_port()?),
+            log: self.log.with_file_name(format!("{name}.log")),
+            ..self.clone()
+        })
+    }
+
+    /// The same with one more argument.
+    #[must_use]
+    pub fn with(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts it and waits until `/readyz` says that all watches are complete.
+    ///
+    /// # Errors
+    ///
+    /// It ends or does not become ready: with the last lines of its log.
+    pub fn start(&self) -> Result<Running> {
+        let address = |url: &str| url.trim_start_matches("http://").to_owned();
+        let mut command = Process::command(&self.program);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(["--listen", &address(&self.url), "--listen-metrics", &address(&self.metrics_url)])
+            .arg("--cache-dir")
+            .arg(self.log.with_extension("cache"))
+            .args(["--identity", &self.log.file_stem().unwrap_or_default().to_string_lossy()])
+            .args(["--log", "info,chancery=trace"])
+            .args(&self.arguments);
+        let mut process = Process::start("chancery", command, &self.log)?;
+        let probe = address(&self.metrics_url);
+        process.wait_until(START, || ready(&probe))?;
+        Ok(Running { process, metrics_url: self.metrics_url.clone() })
+    }
+
+    /// Where its log is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}
+
+impl Running {
+    /// SIGTERM; true when it ended by itself with success.
+    pub fn stop(mut self) -> bool {
+        self.process.stop(Duration::from_secs(20))
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// Everything that it logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The last lines that it logged.
+    pub fn tail(&self, lines: usize) -> String {
+        self.process.tail(lines)
+    }
+
+    /// Its resident memory in KiB.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+    }
+
+    /// One of its metrics, summed over labels; 0 when it was never counted.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = reqwest::get(format!("{}/metrics", self.metrics_url)).await?.text().await?;
+        Ok(text
+            .lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// Whether `/readyz` answers 200: by hand, because this runs inside and outside of runtimes.
+fn ready(address: &str) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+    let mut answer = String::new();
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: bed\r\nConnection: close\r\n\r\n").is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}

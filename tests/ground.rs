@@ -1,0 +1,57 @@
+//! The ground itself: the servers are real, the operator starts as a pod would, leads, stops.
+
+use std::time::Duration;
+
+use bed::Bed;
+use bed::cluster::PATIENCE;
+use serde_json::json;
+
+#[tokio::test]
+async fn crds_are_accepted_and_a_typo_is_refused() {
+    let bed = Bed::attach().unwrap();
+    let cluster = bed.cluster().await.unwrap();
+    for crd in cluster.list("apiextensions.k8s.io/v1 CustomResourceDefinition", "").await.unwrap() {
+        let conditions = crd["status"]["conditions"].as_array().unwrap().clone();
+        for kind in ["Established", "NamesAccepted"] {
+            assert!(
+                conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == "True"),
+                "{}: {conditions:?}",
+                crd["metadata"]["name"]
+            );
+        }
+        assert!(!conditions.iter().any(|condition| condition["type"] == "NonStructuralSchema"), "{conditions:?}");
+    }
+    let typo = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": { "name": "typo", "namespace": "default" },
+        "spec": { "source": { "repoURL": "https://x/y", "helmm": {} }, "destination": {} },
+    });
+    let refused = cluster.apply_object(&typo).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("helmm"), "{refused:#}");
+}
+
+#[tokio::test]
+async fn the_second_replica_is_warm_and_takes_over() {
+    let tenant = Bed::attach().unwrap().tenant("lease").await.unwrap();
+    let first = tenant.operator(&["--controllers=sealed-secrets"]).await.unwrap();
+    let second = first.replica("second").unwrap();
+    let leader = first.start().unwrap();
+    let lease = ("coordination.k8s.io/v1 Lease", tenant.keys.as_str(), "chancery");
+    tenant
+        .cluster
+        .wait_for("the first replica holds the Lease", lease, PATIENCE, |lease| {
+            lease["spec"]["holderIdentity"] == "operator"
+        })
+        .await
+        .unwrap();
+    let warm = second.start().unwrap();
+    assert!(leader.stop(), "a graceful stop succeeds");
+    tenant
+        .cluster
+        .wait_for("the second replica took over", lease, Duration::from_secs(20), |lease| {
+            lease["spec"]["holderIdentity"] == "second"
+        })
+        .await
+        .unwrap();
+    assert!(warm.stop());
+}

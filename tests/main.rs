@@ -1,0 +1,4 @@
+//! The operator from outside, on the real servers of the bed: one file a capability.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod ground;
