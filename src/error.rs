@@ -9,6 +9,11 @@ pub trait Classify: std::error::Error {
 
     /// What can help.
     fn retry(&self) -> Retry;
+
+    /// Names of the parts that fail, where an object has parts.
+    fn items(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What can help after a failure.

@@ -53,9 +53,14 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
     .await?;
     let stop = CancellationToken::new();
     let context = controllers::Context::new(cluster, Arc::new(settings), metrics, stop.clone());
-    let armed = controllers::arm(&context);
+    let stores = controllers::Stores::new(&context);
+    let armed = controllers::arm(&context, &stores);
 
-    let probes = tokio::spawn(serve::probes(context.settings.listen_metrics, context.clone()));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(serve::probes(context.settings.listen_metrics, context.clone()));
+    if context.settings.runs(args::Controller::SealedSecrets) {
+        serving.spawn(serve::sealing(context.settings.listen, stores.keys.clone(), stop.clone()));
+    }
     let watches = tokio::spawn({
         let context = context.clone();
         async move { context.watch().await }
@@ -67,7 +72,7 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
             tokio::time::timeout(GRACEFUL_STOP, &mut leading).await.unwrap_or(Ok(()))
         }
         ended = &mut leading => ended,
-        served = probes => served.context("the probes ended")?.context("cannot serve the probes"),
+        Some(served) = serving.join_next() => served.context("a server ended")?.context("cannot serve HTTP"),
     };
     stop.cancel();
     let _ = tokio::time::timeout(GRACEFUL_STOP, watches).await;

@@ -1,12 +1,15 @@
 //! The words that rules and hands share: what to write ([`Change`]) and what to say ([`Verdict`]). No logic.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use kube::api::ObjectMeta;
+use seal::SecretBytes;
+use serde_json::{Map, Value, json};
 
 /// Which object of a kind: its namespace (empty for cluster-scoped kinds) and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Empty for cluster-scoped objects.
     pub namespace: String,
@@ -163,6 +166,73 @@ impl Manifest {
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Manifest({})", self.object_ref())
+    }
+}
+
+/// A Secret with its values, as it was read.
+#[derive(Clone, Debug)]
+pub struct SecretValues {
+    /// Name, labels, owners, version.
+    pub metadata: ObjectMeta,
+    /// `type`.
+    pub type_: String,
+    /// `immutable`.
+    pub immutable: bool,
+    /// `data`, decoded.
+    pub data: BTreeMap<String, SecretBytes>,
+}
+
+/// A Secret as it should be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SecretManifest {
+    /// Which one.
+    pub key: ObjectKey,
+    /// Labels that we set.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that we set.
+    pub annotations: BTreeMap<String, String>,
+    /// Finalizers that we set.
+    pub finalizers: Vec<String>,
+    /// Who owns it, as JSON; none when nobody does.
+    pub owner: Option<Value>,
+    /// `type`; empty means the API server's default.
+    pub type_: String,
+    /// `immutable`, when it is to be set.
+    pub immutable: Option<bool>,
+    /// `data`.
+    pub data: BTreeMap<String, SecretBytes>,
+}
+
+impl SecretManifest {
+    /// The object to send: from here on it is JSON, whose `Debug` shows nothing.
+    pub fn to_manifest(&self) -> Manifest {
+        let mut metadata = json!({ "namespace": self.key.namespace, "name": self.key.name });
+        if !self.labels.is_empty() {
+            metadata["labels"] = json!(self.labels);
+        }
+        if !self.annotations.is_empty() {
+            metadata["annotations"] = json!(self.annotations);
+        }
+        if !self.finalizers.is_empty() {
+            metadata["finalizers"] = json!(self.finalizers);
+        }
+        if let Some(owner) = &self.owner {
+            metadata["ownerReferences"] = json!([owner]);
+        }
+        let data: Map<String, Value> =
+            self.data.iter().map(|(key, value)| (key.clone(), seal::wire::encode(value.expose()).into())).collect();
+        let mut fields = Map::new();
+        fields.insert("apiVersion".to_owned(), "v1".into());
+        fields.insert("kind".to_owned(), "Secret".into());
+        fields.insert("metadata".to_owned(), metadata);
+        if !self.type_.is_empty() {
+            fields.insert("type".to_owned(), self.type_.clone().into());
+        }
+        if let Some(immutable) = self.immutable {
+            fields.insert("immutable".to_owned(), immutable.into());
+        }
+        fields.insert("data".to_owned(), Value::Object(data));
+        Manifest(fields)
     }
 }
 

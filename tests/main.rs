@@ -2,3 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod ground;
+mod keys;
+mod sealed_secret;
+mod support;

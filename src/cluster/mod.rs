@@ -15,6 +15,7 @@ mod discovery;
 mod error;
 mod events;
 mod install_key;
+mod keys;
 mod lease;
 mod metadata;
 mod secrets;
@@ -25,9 +26,9 @@ pub use apply::Written;
 pub use discovery::Kind;
 pub use error::Error;
 pub use install_key::INSTALL_KEY;
+pub use keys::{Birth, KEY_BIRTH, KeyRing, Keys};
 pub use lease::Leadership;
 pub use metadata::Metadata;
-pub use secrets::SecretValues;
 pub use stores::{Guarded, Seen, Watchable, Watched, invalid_object_message};
 
 /// One request waits this long for the API server: longer than its own request timeout for writes, short enough that a

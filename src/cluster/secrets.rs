@@ -1,27 +1,11 @@
 //! Values of Secrets, read when needed and not kept (D12).
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ListParams, ObjectMeta};
-use seal::SecretBytes;
+use kube::api::ListParams;
 
 use super::{Cluster, Error};
-use crate::plan::{ObjectKey, ObjectRef};
-
-/// A Secret with its values.
-#[derive(Clone, Debug)]
-pub struct SecretValues {
-    /// Name, labels, owners, version.
-    pub metadata: ObjectMeta,
-    /// `type`.
-    pub type_: String,
-    /// `immutable`.
-    pub immutable: bool,
-    /// `data`, decoded.
-    pub data: BTreeMap<String, SecretBytes>,
-}
+use crate::plan::{ObjectKey, ObjectRef, SecretValues};
 
 impl From<Secret> for SecretValues {
     fn from(secret: Secret) -> Self {

@@ -58,11 +58,13 @@ pub struct Failure {
     pub message: String,
     /// What can help.
     pub retry: Retry,
+    /// Names of the parts that fail, where an object has parts.
+    pub items: Vec<String>,
 }
 
 impl Failure {
     fn of(error: &dyn Classify) -> Self {
-        Self { reason: error.reason(), message: error.to_string(), retry: error.retry() }
+        Self { reason: error.reason(), message: error.to_string(), retry: error.retry(), items: error.items() }
     }
 }
 
@@ -140,6 +142,7 @@ impl<R: Reconcile> Driver<R> {
                     reason: "InternalError",
                     message: "the operator failed on this object; this is a bug, please report it".to_owned(),
                     retry: Retry::Backoff,
+                    items: Vec::new(),
                 };
                 (self.verdict_of(object, &failure), failure.reason)
             }
@@ -150,8 +153,12 @@ impl<R: Reconcile> Driver<R> {
     }
 
     async fn tell_broken(&self, key: &ObjectKey, object: &Guarded<R::Kind>, error: &str) -> (Next, &'static str) {
-        let failure =
-            Failure { reason: "InvalidObject", message: invalid_object_message(error), retry: Retry::OnChange };
+        let failure = Failure {
+            reason: "InvalidObject",
+            message: invalid_object_message(error),
+            retry: Retry::OnChange,
+            items: Vec::new(),
+        };
         let verdict = Verdict {
             status: Some(R::broken(&failure)),
             note: Some(Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }),

@@ -6,12 +6,14 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Settings;
-use crate::cluster::{self, Cluster, Metadata, Watchable, Watched};
+use crate::api::SealedSecret;
+use crate::args::{Controller, Settings};
+use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
 use crate::decide::digest::Digester;
 use crate::telemetry::Metrics;
 
 mod drive;
+mod sealed_secret;
 
 pub use drive::{Failure, Reconcile, drive};
 
@@ -89,6 +91,17 @@ impl Context {
         });
     }
 
+    /// The same for sealing keys.
+    pub fn need_keys(&self, keys: &Keys) {
+        let (reader, watch, cluster, stop) = (keys.clone(), keys.clone(), self.cluster.clone(), self.stop.clone());
+        self.add(Needed {
+            name: "sealing keys".to_owned(),
+            turn: Turn::Owners,
+            is_ready: Box::new(move || reader.is_ready()),
+            run: Some(Box::pin(async move { watch.follow(&cluster, stop).await })),
+        });
+    }
+
     fn add(&self, needed: Needed) {
         let mut all = self.lock();
         if !all.iter().any(|known| known.name == needed.name) {
@@ -131,11 +144,39 @@ impl Context {
     }
 }
 
+/// Every watch that some controller may need; those that none needs are never started. Cheap to clone.
+#[derive(Clone)]
+pub struct Stores {
+    /// SealedSecrets in the watched namespaces.
+    pub sealed_secrets: Watched<SealedSecret>,
+    /// Metadata of the Secrets that some controller refers to.
+    pub secrets: Metadata,
+    /// Sealing keys.
+    pub keys: Keys,
+}
+
+impl Stores {
+    /// Prepares all watches.
+    pub fn new(context: &Context) -> Self {
+        let cluster = &context.cluster;
+        Self {
+            sealed_secrets: cluster.watched(),
+            secrets: cluster.secret_metadata(),
+            keys: Keys::new(Arc::clone(&context.metrics)),
+        }
+    }
+}
+
 /// A controller that has registered what it watches and waits to be let loose: its future works until the end.
 pub type Armed = BoxFuture<'static, ()>;
 
 /// The table of controllers: registers the watches of those that `--controllers` names.
-pub fn arm(context: &Context) -> Vec<Armed> {
-    let _ = context;
-    Vec::new()
+pub fn arm(context: &Context, stores: &Stores) -> Vec<Armed> {
+    type Arm = fn(&Context, &Stores) -> Armed;
+    let table: [(Controller, Arm); 1] = [(Controller::SealedSecrets, sealed_secret::arm)];
+    table
+        .into_iter()
+        .filter(|(controller, _)| context.settings.runs(*controller))
+        .map(|(_, arm)| arm(context, stores))
+        .collect()
 }

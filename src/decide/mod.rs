@@ -2,3 +2,9 @@
 
 /// Digests that may leave the process.
 pub mod digest;
+/// Whose a Secret is.
+pub mod ownership;
+/// From a SealedSecret to the Secret that it means.
+pub mod sealed_secret;
+/// Conditions, made here and nowhere else.
+pub mod status;

@@ -11,7 +11,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Keys;
 use crate::controllers::Context;
+
+mod kubeseal;
 
 /// Serves `/livez`, `/readyz`, `/healthz` and `/metrics` until the end.
 ///
@@ -27,6 +30,15 @@ pub async fn probes(address: SocketAddr, context: Context) -> std::io::Result<()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(context));
     serve(address, router, stop).await
+}
+
+/// Serves what kubeseal asks until the end, on every replica.
+///
+/// # Errors
+///
+/// The address cannot be bound.
+pub async fn sealing(address: SocketAddr, keys: Keys, stop: CancellationToken) -> std::io::Result<()> {
+    serve(address, kubeseal::routes(keys), stop).await
 }
 
 async fn readyz(State(context): State<Arc<Context>>) -> Response {

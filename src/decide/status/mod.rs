@@ -1,0 +1,9 @@
+//! Conditions, made here and nowhere else.
+
+/// Of SealedSecrets.
+pub mod sealed_secret;
+
+/// A time as Kubernetes writes it: whole seconds, UTC.
+pub(crate) fn time(now: jiff::Timestamp) -> String {
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}

@@ -1,0 +1,75 @@
+//! What several tests need.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bed::Tenant;
+use bed::cluster::PATIENCE;
+use serde_json::{Value, json};
+
+/// A plaintext that must never be seen anywhere but in Secrets; see `canary`.
+pub(crate) const CANARY: &str = "canary-7f3a9b-value";
+
+/// The certificate that an operator serves, in a file.
+pub(crate) async fn certificate(tenant: &Tenant, url: &str) -> std::path::PathBuf {
+    let started = std::time::Instant::now();
+    loop {
+        let answer = reqwest::get(format!("{url}/v1/cert.pem")).await.unwrap();
+        if answer.status().is_success() {
+            assert_eq!(answer.headers()["content-type"], "application/x-pem-file");
+            let file = tenant.folder.join("cert.pem");
+            std::fs::write(&file, answer.text().await.unwrap()).unwrap();
+            return file;
+        }
+        assert!(started.elapsed() < PATIENCE, "no certificate: {}", answer.text().await.unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Runs `program` (seal or the real kubeseal) over a Secret and returns the SealedSecret.
+pub(crate) fn seal(program: &Path, certificate: &Path, secret: &Value, options: &[&str]) -> Value {
+    let mut child = Command::new(program)
+        .args(["--format", "json", "--cert"])
+        .arg(certificate)
+        .args(options)
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(secret.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A plain Secret.
+pub(crate) fn secret(namespace: &str, name: &str, values: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "namespace": namespace, "name": name }, "stringData": values,
+    })
+}
+
+/// One value of a Secret, decoded.
+pub(crate) fn value(secret: &Value, key: &str) -> String {
+    use base64::Engine;
+    let text = secret["data"][key].as_str().unwrap_or_default();
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
+}
+
+/// Whether a condition has this status.
+pub(crate) fn condition(object: &Value, kind: &str, status: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == kind && condition["status"] == status)
+}
+
+/// The message of a condition.
+pub(crate) fn message(object: &Value, kind: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array();
+    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
+    found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
+}
