@@ -21,12 +21,16 @@ pub mod decide;
 pub mod error;
 /// The words that rules and hands share.
 pub mod plan;
+/// Where values come from.
+pub mod providers;
 /// The queue under every controller.
 pub mod scheduler;
 /// HTTP: probes, metrics, the kubeseal endpoints.
 pub mod serve;
 /// Logs and metrics.
 pub mod telemetry;
+/// Values as text.
+pub mod values;
 
 /// After SIGTERM: what runs may end, the Lease is given back; longer than that and a watcher of the pod kills us anyway.
 const GRACEFUL_STOP: Duration = Duration::from_secs(10);

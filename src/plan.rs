@@ -8,6 +8,8 @@ use kube::api::ObjectMeta;
 use seal::SecretBytes;
 use serde_json::{Map, Value, json};
 
+use crate::api::secret_store::KvVersion;
+
 /// Which object of a kind: its namespace (empty for cluster-scoped kinds) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -180,6 +182,41 @@ pub struct SecretValues {
     pub immutable: bool,
     /// `data`, decoded.
     pub data: BTreeMap<String, SecretBytes>,
+}
+
+/// Everything that a provider needs to know of a store: resolved under the namespace rules, so that it needs no cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreAccess {
+    /// Address.
+    pub server: String,
+    /// Mount of the engine.
+    pub mount: Option<String>,
+    /// Version of the key-value engine.
+    pub version: KvVersion,
+    /// Namespace within the store.
+    pub namespace: Option<String>,
+    /// Certificate authority, PEM.
+    pub authority: Option<String>,
+    /// Who we are.
+    pub login: VaultLogin,
+}
+
+/// Who we are to a Vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultLogin {
+    /// With a token.
+    Token(SecretBytes),
+    /// With a service account's token.
+    Kubernetes {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role.
+        role: String,
+        /// The service account's token.
+        jwt: SecretBytes,
+        /// Namespace of the login within the store.
+        namespace: Option<String>,
+    },
 }
 
 /// A Secret as it should be.

@@ -1,6 +1,7 @@
 //! The operator from outside, on the real servers of the bed: one file a capability.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod external_secret;
 mod ground;
 mod keys;
 mod sealed_secret;

@@ -11,6 +11,7 @@ use kube::{Api, Client, Config, Resource};
 use crate::telemetry::Metrics;
 
 mod apply;
+mod credentials;
 mod discovery;
 mod error;
 mod events;
@@ -23,6 +24,7 @@ mod stores;
 mod tokens;
 
 pub use apply::Written;
+pub use credentials::{Asker, CredentialError};
 pub use discovery::Kind;
 pub use error::Error;
 pub use install_key::INSTALL_KEY;
@@ -44,6 +46,7 @@ pub struct Cluster {
     metrics: Arc<Metrics>,
     namespace: String,
     scope: Scope,
+    tokens: Arc<credentials::Tokens>,
 }
 
 /// Which namespaces are watched.
@@ -90,6 +93,7 @@ impl Cluster {
         Ok(Self {
             recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
             kinds: Arc::default(),
+            tokens: Arc::default(),
             client,
             metrics,
             namespace: namespace.to_owned(),

@@ -6,14 +6,18 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::SealedSecret;
+use crate::api::{ClusterSecretStore, ExternalSecret, SealedSecret, SecretStore};
 use crate::args::{Controller, Settings};
 use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
 use crate::decide::digest::Digester;
+use crate::providers::Providers;
 use crate::telemetry::Metrics;
 
 mod drive;
+mod external_secret;
 mod sealed_secret;
+mod secret_store;
+mod target;
 
 pub use drive::{Failure, Reconcile, drive};
 
@@ -153,6 +157,14 @@ pub struct Stores {
     pub secrets: Metadata,
     /// Sealing keys.
     pub keys: Keys,
+    /// ExternalSecrets in the watched namespaces.
+    pub external_secrets: Watched<ExternalSecret>,
+    /// SecretStores in the watched namespaces.
+    pub secret_stores: Watched<SecretStore>,
+    /// ClusterSecretStores.
+    pub cluster_secret_stores: Watched<ClusterSecretStore>,
+    /// Clients of stores in use.
+    pub providers: Providers,
 }
 
 impl Stores {
@@ -163,6 +175,10 @@ impl Stores {
             sealed_secrets: cluster.watched(),
             secrets: cluster.secret_metadata(),
             keys: Keys::new(Arc::clone(&context.metrics)),
+            external_secrets: cluster.watched(),
+            secret_stores: cluster.watched(),
+            cluster_secret_stores: cluster.watched_cluster(),
+            providers: Providers::new(Arc::clone(&context.metrics)),
         }
     }
 }
@@ -173,7 +189,12 @@ pub type Armed = BoxFuture<'static, ()>;
 /// The table of controllers: registers the watches of those that `--controllers` names.
 pub fn arm(context: &Context, stores: &Stores) -> Vec<Armed> {
     type Arm = fn(&Context, &Stores) -> Armed;
-    let table: [(Controller, Arm); 1] = [(Controller::SealedSecrets, sealed_secret::arm)];
+    let table: [(Controller, Arm); 4] = [
+        (Controller::SealedSecrets, sealed_secret::arm),
+        (Controller::ExternalSecrets, external_secret::arm),
+        (Controller::ExternalSecrets, secret_store::arm::<SecretStore>),
+        (Controller::ExternalSecrets, secret_store::arm::<ClusterSecretStore>),
+    ];
     table
         .into_iter()
         .filter(|(controller, _)| context.settings.runs(*controller))

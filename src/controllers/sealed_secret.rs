@@ -1,21 +1,23 @@
 //! SealedSecret → Secret.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use serde_json::Value;
 
+use super::target::{self, Targets};
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::sealed_secret::{SYNCED, SealedSecretRecord, TargetRecord};
-use crate::api::{SealedSecret, sealed_secret};
-use crate::cluster::{self, Birth, KeyRing, Keys, Metadata, Seen, Watched, Written};
+use crate::api::SealedSecret;
+use crate::api::sealed_secret::{MANAGED, PATCH, SYNCED, SealedSecretRecord};
+use crate::cluster::{self, KeyRing, Keys, Seen, Watched};
 use crate::decide::ownership::{self, Ownership};
 use crate::decide::sealed_secret as decide;
 use crate::decide::status::sealed_secret as status;
 use crate::error::{Classify, Retry};
-use crate::plan::{Change, Guard, Next, Note, ObjectKey, ObjectRef, SecretManifest, Verdict};
+use crate::plan::{Next, Note, ObjectKey, SecretManifest, Verdict};
 use crate::scheduler::{Class, Scheduler};
 
 /// Field manager of the Secrets that we make; a Secret has at most one SealedSecret, the one of its own name.
@@ -26,10 +28,8 @@ const BIRTH_RETRY: std::time::Duration = std::time::Duration::from_secs(15);
 struct SealedSecrets {
     context: Context,
     store: Watched<SealedSecret>,
-    secrets: Metadata,
+    targets: Targets,
     keys: Keys,
-    /// The version of each Secret that was last found as it should be. The status holds the one that was written.
-    verified: Mutex<HashMap<ObjectKey, TargetRecord>>,
 }
 
 /// What can go wrong.
@@ -44,13 +44,19 @@ enum Error {
          kubectl annotate secret {name} -n {namespace} sealedsecrets.bitnami.com/managed=true", name = .0.name, namespace = .0.namespace
     )]
     Unmanaged(ObjectKey),
-    #[error(
-        "{0}; type and content of an immutable Secret cannot be changed in place: the target Secret is immutable or of \
-         another type. Delete it and it is made anew"
-    )]
-    Unchangeable(cluster::Error),
+    #[error(transparent)]
+    Target(target::Error),
     #[error("opening was interrupted")]
     Interrupted,
+}
+
+impl From<target::Error> for Error {
+    fn from(error: target::Error) -> Self {
+        match error {
+            target::Error::Foreign(key) => Self::Unmanaged(key),
+            other => Self::Target(other),
+        }
+    }
 }
 
 impl Classify for Error {
@@ -59,7 +65,7 @@ impl Classify for Error {
             Self::Rule(error) => error.reason(),
             Self::Cluster(error) => error.reason(),
             Self::Unmanaged(_) => "Unmanaged",
-            Self::Unchangeable(_) => "Immutable",
+            Self::Target(error) => error.reason(),
             Self::Interrupted => "Interrupted",
         }
     }
@@ -69,7 +75,8 @@ impl Classify for Error {
             Self::Rule(error) => error.retry(),
             Self::Cluster(error) => error.retry(),
             // The Secret's metadata is watched: its change wakes us.
-            Self::Unmanaged(_) | Self::Unchangeable(_) => Retry::OnChange,
+            Self::Unmanaged(_) => Retry::OnChange,
+            Self::Target(error) => error.retry(),
             Self::Interrupted => Retry::Backoff,
         }
     }
@@ -111,9 +118,8 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     let controller = Arc::new(SealedSecrets {
         context: context.clone(),
         store: stores.sealed_secrets.clone(),
-        secrets: stores.secrets.clone(),
+        targets: Targets::new(&context.cluster, &stores.secrets),
         keys: stores.keys.clone(),
-        verified: Mutex::default(),
     });
     let context = context.clone();
     Box::pin(async move {
@@ -160,19 +166,22 @@ impl Reconcile for SealedSecrets {
         let digester = self.context.digester().await?;
         let inputs = decide::inputs(object, digester);
 
-        if let Some(record) = handled(object, &inputs)
-            && self.is_intact(object, &key, record).await?
-        {
-            return Ok(Verdict { status: None, note: None, next: Next::OnChange });
+        if let Some(record) = handled(object, &inputs) {
+            let shape = decide::shape(object);
+            let as_written = |live: &_| decide::outputs_of_live(live, &shape, digester) == record.outputs;
+            if self.targets.is_intact(&key, &record.target, as_written).await? {
+                return Ok(Verdict { status: None, note: None, next: Next::OnChange });
+            }
         }
 
-        let (mut wanted, keys) = self.unseal(object).await?;
-        wanted.owner = decide::owner(object);
-        let (written, owned) = self.write(object, &wanted).await?;
-        let target = TargetRecord { uid: written.uid, resource_version: written.resource_version };
-        self.verified().insert(key.clone(), target.clone());
+        let (wanted, keys) = self.unseal(object).await?;
+        let (target, ownership) = self.targets.write(&wanted, MANAGER, |live| whose(object, live)).await?;
 
-        let outputs = if owned { decide::outputs(&wanted, digester) } else { String::new() };
+        // A Secret that is only patched is never wholly ours: it has no digest, and is written again at each look.
+        let outputs = match ownership {
+            Ownership::Patchable => String::new(),
+            _ => decide::outputs(&wanted, digester),
+        };
         let record = SealedSecretRecord { target, inputs, outputs, keys, failing: Vec::new() };
         let status = status::synced(object, record, Timestamp::now());
         Ok(Verdict { status: serde_json::to_value(status).ok(), note: Some(unsealed_note()), next: Next::OnChange })
@@ -197,55 +206,12 @@ impl Reconcile for SealedSecrets {
     }
 
     fn gone(&self, key: &ObjectKey) {
-        self.verified().remove(key);
+        self.targets.forget(key);
     }
 }
 
 impl SealedSecrets {
-    /// Whether the Secret is as it was written: by its version, or by one read and a digest, but never by opening anything.
-    async fn is_intact(
-        &self,
-        object: &SealedSecret,
-        key: &ObjectKey,
-        record: &SealedSecretRecord,
-    ) -> Result<bool, Error> {
-        let Some(seen) = self.secrets.get(key) else { return Ok(false) };
-        if seen.uid.as_deref() != Some(record.target.uid.as_str()) {
-            return Ok(false);
-        }
-        let version = seen.resource_version.clone().unwrap_or_default();
-        let known = TargetRecord { uid: record.target.uid.clone(), resource_version: version };
-        if known == record.target || self.verified().get(key) == Some(&known) {
-            return Ok(true);
-        }
-        let Some(live) = self.context.cluster.secret(key).await? else { return Ok(false) };
-        // The shape without values: which labels and annotations are ours, and whether we own it.
-        let shape = self.shape(object);
-        let digester = self.context.digester().await?;
-        if decide::outputs_of_live(&live, &shape, digester) != record.outputs {
-            return Ok(false);
-        }
-        let resource_version = live.metadata.resource_version.unwrap_or_default();
-        self.verified().insert(key.clone(), TargetRecord { uid: record.target.uid.clone(), resource_version });
-        Ok(true)
-    }
-
-    fn shape(&self, object: &SealedSecret) -> SecretManifest {
-        let template = object.spec.template.clone().unwrap_or_default();
-        let metadata = template.metadata.unwrap_or_default();
-        SecretManifest {
-            labels: metadata.labels,
-            annotations: metadata.annotations,
-            type_: template.type_.unwrap_or_default(),
-            owner: decide::owner(object),
-            ..SecretManifest::default()
-        }
-    }
-
-    async fn unseal(
-        &self,
-        object: &SealedSecret,
-    ) -> Result<(SecretManifest, std::collections::BTreeMap<String, i64>), Error> {
+    async fn unseal(&self, object: &SealedSecret) -> Result<(SecretManifest, BTreeMap<String, i64>), Error> {
         let ring: Arc<KeyRing> = self.keys.ring();
         let namespace = object.namespace().unwrap_or_default();
         let bounds = decide::Bounds {
@@ -253,6 +219,7 @@ impl SealedSecrets {
             application_namespace: self.context.settings.application_namespaces.contains(&namespace),
         };
         let object = object.clone();
+        let owner = decide::owner(&object);
         let unsealed = tokio::task::spawn_blocking(move || {
             let fitted = object.status.as_ref().and_then(|status| status.chancery.as_ref());
             let keys = ring.in_order(&fitted.map(|record| record.keys.clone()).unwrap_or_default());
@@ -260,87 +227,28 @@ impl SealedSecrets {
         })
         .await
         .map_err(|_| Error::Interrupted)??;
-        Ok((unsealed.secret, unsealed.keys))
-    }
-
-    /// Makes or mends the Secret; also says whether all of it is ours.
-    async fn write(&self, object: &SealedSecret, wanted: &SecretManifest) -> Result<(Written, bool), Error> {
-        let cluster = &self.context.cluster;
-        let uid = object.uid().unwrap_or_default();
-        let whose = |metadata: &kube::api::ObjectMeta| match ownership::of(metadata, &uid) {
-            Ownership::Foreign if self.was_made_here(object, metadata) => Ownership::Ours,
-            other => other,
-        };
-        let mut known = self.secrets.get(&wanted.key).map(|metadata| (*metadata).clone());
-        if known.is_none() {
-            let create = Change::Create { manifest: wanted.to_manifest(), manager: MANAGER.to_owned() };
-            match cluster.carry_out(&create).await {
-                Ok(written) => return Ok((written, true)),
-                Err(cluster::Error::AlreadyExists(_)) => {
-                    known = cluster.secret(&wanted.key).await?.map(|live| live.metadata);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        // It went between two reads: the next pass makes it.
-        let Some(known) = known else { return Err(cluster::Error::Conflict(format!("Secret {}", wanted.key)).into()) };
-        let ownership = whose(&known);
-        let mut wanted = wanted.clone();
-        match ownership {
-            Ownership::Foreign => return Err(Error::Unmanaged(wanted.key)),
-            Ownership::Patchable => wanted.owner = None,
-            Ownership::Ours | Ownership::Adoptable => {}
-        }
-        let guard = Guard {
-            uid: known.uid.clone().unwrap_or_default(),
-            resource_version: known.resource_version.clone().unwrap_or_default(),
-        };
-        let apply = Change::Apply { manifest: wanted.to_manifest(), manager: MANAGER.to_owned(), guard: Some(guard) };
-        let written = cluster.carry_out(&apply).await.map_err(|error| match error {
-            cluster::Error::Invalid { .. } => Error::Unchangeable(error),
-            other => other.into(),
-        })?;
-        if ownership == Ownership::Patchable {
-            return Ok((written, false));
-        }
-        Ok((self.without_others_keys(&wanted, written).await?, true))
-    }
-
-    /// Takes away data that others added to a Secret of ours: apply leaves it.
-    async fn without_others_keys(&self, wanted: &SecretManifest, written: Written) -> Result<Written, Error> {
-        let data = written.stored.as_ref().and_then(|stored| stored.fields().get("data")).and_then(Value::as_object);
-        let pointers: Vec<String> = data
-            .into_iter()
-            .flat_map(|data| data.keys())
-            .filter(|name| !wanted.data.contains_key(*name))
-            .map(|name| format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
-            .collect();
-        if pointers.is_empty() {
-            return Ok(written);
-        }
-        let object = ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: wanted.key.clone() };
-        let guard = Guard { uid: written.uid, resource_version: written.resource_version };
-        let remove = Change::RemoveFields { object, pointers, manager: MANAGER.to_owned(), guard };
-        Ok(self.context.cluster.carry_out(&remove).await?)
-    }
-
-    /// Without an owner reference only our own record says that we made it.
-    fn was_made_here(&self, object: &SealedSecret, secret: &kube::api::ObjectMeta) -> bool {
-        let record = object.status.as_ref().and_then(|status| status.chancery.as_ref());
-        decide::owner(object).is_none() && record.is_some_and(|record| Some(&record.target.uid) == secret.uid.as_ref())
+        Ok((SecretManifest { owner, ..unsealed.secret }, unsealed.keys))
     }
 
     async fn make_a_key(&self) {
         let needed_before = self.store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
         let asked = self.context.settings.generate_key;
         match self.keys.give_birth(&self.context.cluster, needed_before, asked).await {
-            Ok(Birth::Made | Birth::Refused) => {}
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a sealing key could not be made and will be"),
         }
     }
+}
 
-    fn verified(&self) -> MutexGuard<'_, HashMap<ObjectKey, TargetRecord>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whose a Secret of the object's name is. Without an owner reference only our own record says that we made it.
+fn whose(object: &SealedSecret, secret: &ObjectMeta) -> Ownership {
+    let record = object.status.as_ref().and_then(|status| status.chancery.as_ref());
+    let made_here = || {
+        decide::owner(object).is_none() && record.is_some_and(|record| Some(&record.target.uid) == secret.uid.as_ref())
+    };
+    match ownership::of(secret, &object.uid().unwrap_or_default(), Some(MANAGED), Some(PATCH)) {
+        Ownership::Foreign if made_here() => Ownership::Ours,
+        other => other,
     }
 }
 
@@ -361,7 +269,7 @@ fn was_synced(object: &SealedSecret) -> bool {
         .status
         .iter()
         .flat_map(|status| &status.conditions)
-        .any(|condition: &sealed_secret::SealedSecretCondition| condition.type_ == SYNCED && condition.status == "True")
+        .any(|condition| condition.type_ == SYNCED && condition.status == "True")
 }
 
 fn unsealed_note() -> Note {

@@ -2,9 +2,13 @@
 
 /// Digests that may leave the process.
 pub mod digest;
+/// From an ExternalSecret to the Secret that it means.
+pub mod external_secret;
 /// Whose a Secret is.
 pub mod ownership;
 /// From a SealedSecret to the Secret that it means.
 pub mod sealed_secret;
+/// Who may use a store.
+pub mod secret_store;
 /// Conditions, made here and nowhere else.
 pub mod status;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::api::ObjectMeta;
 
-use crate::api::{ADOPT, sealed_secret};
+use crate::api::ADOPT;
 
 /// Whose a Secret is, seen from one object that wants to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,9 @@ pub enum Ownership {
     Foreign,
 }
 
-/// Decides by owner reference, then by what the Secret's own annotations allow.
-pub fn of(secret: &ObjectMeta, owner_uid: &str) -> Ownership {
+/// Decides by owner reference, then by what the Secret's own annotations allow: ours, and those of the peer whose place
+/// we take.
+pub fn of(secret: &ObjectMeta, owner_uid: &str, peers_adopt: Option<&str>, peers_patch: Option<&str>) -> Ownership {
     let controller = secret.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     if controller.is_some_and(|owner| owner.uid == owner_uid) {
         return Ownership::Ours;
@@ -28,9 +29,9 @@ pub fn of(secret: &ObjectMeta, owner_uid: &str) -> Ownership {
     let none = BTreeMap::new();
     let annotations = secret.annotations.as_ref().unwrap_or(&none);
     let says = |name: &str| annotations.get(name).is_some_and(|value| value == "true");
-    if says(sealed_secret::MANAGED) || says(ADOPT) {
+    if says(ADOPT) || peers_adopt.is_some_and(says) {
         Ownership::Adoptable
-    } else if says(sealed_secret::PATCH) {
+    } else if peers_patch.is_some_and(says) {
         Ownership::Patchable
     } else {
         Ownership::Foreign
@@ -47,6 +48,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
     use super::*;
+    use crate::api::sealed_secret::{MANAGED, PATCH};
 
     fn secret(owner: Option<(&str, bool)>, annotation: Option<(&str, &str)>) -> ObjectMeta {
         ObjectMeta {
@@ -65,13 +67,13 @@ mod tests {
             ("of an earlier incarnation", secret(Some(("old", true)), None), Ownership::Foreign),
             ("owned, not controlled", secret(Some(("u", false)), None), Ownership::Foreign),
             ("nobody's", secret(None, None), Ownership::Foreign),
-            ("managed", secret(None, Some((sealed_secret::MANAGED, "true"))), Ownership::Adoptable),
-            ("managed, not quite", secret(None, Some((sealed_secret::MANAGED, "TRUE"))), Ownership::Foreign),
+            ("managed", secret(None, Some((MANAGED, "true"))), Ownership::Adoptable),
+            ("managed, not quite", secret(None, Some((MANAGED, "TRUE"))), Ownership::Foreign),
             ("to adopt", secret(Some(("x", true)), Some((ADOPT, "true"))), Ownership::Adoptable),
-            ("to patch", secret(None, Some((sealed_secret::PATCH, "true"))), Ownership::Patchable),
+            ("to patch", secret(None, Some((PATCH, "true"))), Ownership::Patchable),
         ];
         for (name, secret, expected) in cases {
-            assert_eq!(of(&secret, "u"), expected, "{name}");
+            assert_eq!(of(&secret, "u", Some(MANAGED), Some(PATCH)), expected, "{name}");
         }
     }
 }

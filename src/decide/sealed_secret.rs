@@ -150,6 +150,19 @@ pub fn owner_reference(object: &SealedSecret) -> serde_json::Value {
     })
 }
 
+/// The Secret without its values: which labels and annotations are ours, its type, and who owns it.
+pub fn shape(object: &SealedSecret) -> SecretManifest {
+    let template = object.spec.template.clone().unwrap_or_default();
+    let metadata = template.metadata.unwrap_or_default();
+    SecretManifest {
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        type_: template.type_.unwrap_or_default(),
+        owner: owner(object),
+        ..SecretManifest::default()
+    }
+}
+
 /// A keyed digest of everything that the Secret is made from.
 pub fn inputs(object: &SealedSecret, digester: &Digester) -> String {
     let spec = serde_json::to_vec(&object.spec).unwrap_or_default();

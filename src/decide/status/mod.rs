@@ -1,5 +1,7 @@
 //! Conditions, made here and nowhere else.
 
+/// Of ExternalSecrets and stores.
+pub mod external_secret;
 /// Of SealedSecrets.
 pub mod sealed_secret;
 

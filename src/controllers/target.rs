@@ -1,0 +1,166 @@
+//! The Secret that an object makes: is it as it was written, and writing it without harm to what is not ours.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::api::ObjectMeta;
+use serde_json::Value;
+
+use crate::api::sealed_secret::TargetRecord;
+use crate::cluster::{self, Cluster, Metadata, Written};
+use crate::decide::ownership::Ownership;
+use crate::error::{Classify, Retry};
+use crate::plan::{Change, Guard, ObjectKey, ObjectRef, SecretManifest, SecretValues};
+
+/// The Secrets of one controller.
+pub(super) struct Targets {
+    cluster: Cluster,
+    secrets: Metadata,
+    /// The version of each Secret that was last found as it should be. The status holds the one that was written.
+    verified: Mutex<HashMap<ObjectKey, TargetRecord>>,
+}
+
+/// Why a Secret was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("Secret {0} already exists and is not ours")]
+    Foreign(ObjectKey),
+    #[error(
+        "{0}; type and content of an immutable Secret cannot be changed in place: the target Secret is immutable or of \
+         another type. Delete it and it is made anew"
+    )]
+    Unchangeable(cluster::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+}
+
+impl Classify for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Foreign(_) => "Unmanaged",
+            Self::Unchangeable(_) => "Immutable",
+            Self::Cluster(error) => error.reason(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            // The Secret's metadata is watched: its change wakes us.
+            Self::Foreign(_) | Self::Unchangeable(_) => Retry::OnChange,
+            Self::Cluster(error) => error.retry(),
+        }
+    }
+}
+
+impl Targets {
+    pub(super) fn new(cluster: &Cluster, secrets: &Metadata) -> Self {
+        Self { cluster: cluster.clone(), secrets: secrets.clone(), verified: Mutex::default() }
+    }
+
+    /// Whether a Secret is as it was written: by its version, or by one read and `as_written`, which compares digests.
+    pub(super) async fn is_intact(
+        &self,
+        key: &ObjectKey,
+        record: &TargetRecord,
+        as_written: impl FnOnce(&SecretValues) -> bool,
+    ) -> Result<bool, cluster::Error> {
+        let Some(seen) = self.secrets.get(key) else { return Ok(false) };
+        if seen.uid.as_deref() != Some(record.uid.as_str()) {
+            return Ok(false);
+        }
+        let resource_version = seen.resource_version.clone().unwrap_or_default();
+        let known = TargetRecord { uid: record.uid.clone(), resource_version };
+        if known == *record || self.verified().get(key) == Some(&known) {
+            return Ok(true);
+        }
+        let Some(live) = self.cluster.secret(key).await?.filter(as_written_of(&known.uid)) else { return Ok(false) };
+        if !as_written(&live) {
+            return Ok(false);
+        }
+        let resource_version = live.metadata.resource_version.unwrap_or_default();
+        self.verified().insert(key.clone(), TargetRecord { resource_version, ..known });
+        Ok(true)
+    }
+
+    /// Makes or mends a Secret. `whose` decides about one that is there already; one to be patched only gets no owner.
+    pub(super) async fn write(
+        &self,
+        wanted: &SecretManifest,
+        manager: &str,
+        whose: impl Fn(&ObjectMeta) -> Ownership,
+    ) -> Result<(TargetRecord, Ownership), Error> {
+        let mut known = self.secrets.get(&wanted.key).map(|metadata| (*metadata).clone());
+        if known.is_none() {
+            let create = Change::Create { manifest: wanted.to_manifest(), manager: manager.to_owned() };
+            match self.cluster.carry_out(&create).await {
+                Ok(written) => return Ok((self.remember(&wanted.key, written), Ownership::Ours)),
+                Err(cluster::Error::AlreadyExists(_)) => {
+                    known = self.cluster.secret(&wanted.key).await?.map(|live| live.metadata);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // It went between two reads: the next pass makes it.
+        let known = known.ok_or_else(|| cluster::Error::Conflict(format!("Secret {}", wanted.key)))?;
+        let ownership = whose(&known);
+        let mut wanted = wanted.clone();
+        match ownership {
+            Ownership::Foreign => return Err(Error::Foreign(wanted.key)),
+            Ownership::Patchable => wanted.owner = None,
+            Ownership::Ours | Ownership::Adoptable => {}
+        }
+        let guard =
+            Guard { uid: known.uid.unwrap_or_default(), resource_version: known.resource_version.unwrap_or_default() };
+        let apply = Change::Apply { manifest: wanted.to_manifest(), manager: manager.to_owned(), guard: Some(guard) };
+        let mut written = self.cluster.carry_out(&apply).await.map_err(|error| match error {
+            cluster::Error::Invalid { .. } => Error::Unchangeable(error),
+            other => other.into(),
+        })?;
+        if ownership != Ownership::Patchable {
+            written = self.without_others_keys(&wanted, manager, written).await?;
+        }
+        Ok((self.remember(&wanted.key, written), ownership))
+    }
+
+    /// Forgets a Secret whose object is gone.
+    pub(super) fn forget(&self, key: &ObjectKey) {
+        self.verified().remove(key);
+    }
+
+    /// Takes away data that others added to a Secret of ours: apply leaves it.
+    async fn without_others_keys(
+        &self,
+        wanted: &SecretManifest,
+        manager: &str,
+        written: Written,
+    ) -> Result<Written, cluster::Error> {
+        let data = written.stored.as_ref().and_then(|stored| stored.fields().get("data")).and_then(Value::as_object);
+        let pointers: Vec<String> = data
+            .into_iter()
+            .flat_map(|data| data.keys())
+            .filter(|name| !wanted.data.contains_key(*name))
+            .map(|name| format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
+            .collect();
+        if pointers.is_empty() {
+            return Ok(written);
+        }
+        let object = ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: wanted.key.clone() };
+        let guard = Guard { uid: written.uid, resource_version: written.resource_version };
+        self.cluster.carry_out(&Change::RemoveFields { object, pointers, manager: manager.to_owned(), guard }).await
+    }
+
+    fn remember(&self, key: &ObjectKey, written: Written) -> TargetRecord {
+        let record = TargetRecord { uid: written.uid, resource_version: written.resource_version };
+        self.verified().insert(key.clone(), record.clone());
+        record
+    }
+
+    fn verified(&self) -> MutexGuard<'_, HashMap<ObjectKey, TargetRecord>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Only that incarnation.
+fn as_written_of(uid: &str) -> impl Fn(&SecretValues) -> bool {
+    move |live| live.metadata.uid.as_deref() == Some(uid)
+}
