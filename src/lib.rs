@@ -19,6 +19,10 @@ pub mod controllers;
 pub mod decide;
 /// How failures are classified.
 pub mod error;
+/// From a commit to objects.
+pub mod git;
+/// Globs as Argo CD reads them.
+pub mod glob;
 /// The words that rules and hands share.
 pub mod plan;
 /// Where values come from.
