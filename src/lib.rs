@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// Addresses of Git repositories.
+pub mod address;
 /// What users write.
 pub mod api;
 /// Flags and environment.

@@ -346,6 +346,21 @@ pub struct Verdict {
     pub note: Option<Note>,
     /// When to look again without a change.
     pub next: Next,
+    /// Other fields of the object that go with the status, as one merge patch: a request that was handled, a finalizer
+    /// that has done its work. It names the `resourceVersion` that the decision was made on.
+    pub also: Option<Value>,
+}
+
+impl Verdict {
+    /// Nothing to say.
+    pub fn silent(next: Next) -> Self {
+        Self { status: None, note: None, next, also: None }
+    }
+
+    /// This is the status now.
+    pub fn told(status: Option<Value>, note: Option<Note>, next: Next) -> Self {
+        Self { status, note, next, also: None }
+    }
 }
 
 /// A Kubernetes Event to be.

@@ -1,8 +1,10 @@
 //! The operator from outside, on the real servers of the bed: one file a capability.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod application;
 mod external_secret;
 mod ground;
 mod keys;
+mod project;
 mod sealed_secret;
 mod support;

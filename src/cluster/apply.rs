@@ -59,7 +59,8 @@ impl Cluster {
         found.map(|found| manifest_of(object, found)).transpose()
     }
 
-    /// Writes a status: the difference between what stands and what should, as one merge patch for this incarnation only.
+    /// Writes a status: the difference between what stands and what should, as one merge patch for this incarnation only,
+    /// with further fields in `also` where the status is no subresource.
     ///
     /// # Errors
     ///
@@ -68,11 +69,21 @@ impl Cluster {
         &self,
         object: &ObjectRef,
         uid: &str,
-        current: &Value,
-        desired: &Value,
+        (current, desired): (&Value, &Value),
+        also: Option<&Value>,
         subresource: bool,
     ) -> Result<(), Error> {
-        let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "status": merge_patch(current, desired) }));
+        let mut patch = json!({ "metadata": { "uid": uid } });
+        if current != desired {
+            patch["status"] = merge_patch(current, desired);
+        }
+        for (name, value) in also.and_then(Value::as_object).into_iter().flatten() {
+            match (patch.get_mut(name), value) {
+                (Some(Value::Object(known)), Value::Object(more)) => known.extend(more.clone()),
+                _ => patch[name] = value.clone(),
+            }
+        }
+        let patch = Patch::Merge(patch);
         let api = self.api_of(object).await?;
         let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
         self.count("status");

@@ -169,7 +169,8 @@ impl Metadata {
             filters.is_empty() || filters.iter().any(|wants| wants(&key, &metadata))
         };
         if !wanted {
-            lock(&self.inner.entries).remove(&key);
+            // It may have been wanted until somebody took its mark away.
+            self.lose(&key);
             return;
         }
         let metadata = Arc::new(metadata);

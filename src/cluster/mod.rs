@@ -13,12 +13,15 @@ use crate::telemetry::Metrics;
 mod apply;
 mod credentials;
 mod discovery;
+mod doorbell;
 mod error;
 mod events;
 mod install_key;
 mod keys;
 mod lease;
+mod live;
 mod metadata;
+mod repositories;
 mod secrets;
 mod stores;
 mod tokens;
@@ -30,7 +33,9 @@ pub use error::Error;
 pub use install_key::INSTALL_KEY;
 pub use keys::{Birth, KEY_BIRTH, KeyRing, Keys};
 pub use lease::Leadership;
+pub use live::Live;
 pub use metadata::Metadata;
+pub use repositories::RepositorySecret;
 pub use stores::{Guarded, Seen, Watchable, Watched, invalid_object_message};
 
 /// One request waits this long for the API server: longer than its own request timeout for writes, short enough that a

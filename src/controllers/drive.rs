@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::Context;
-use crate::cluster::{Guarded, Watchable, Watched, invalid_object_message};
+use crate::cluster::{self, Guarded, Watchable, Watched, invalid_object_message};
 use crate::error::{Classify, Retry};
 use crate::plan::{Next, Note, ObjectKey, ObjectRef, Verdict};
 use crate::scheduler::{Class, Scheduler};
@@ -163,6 +163,7 @@ impl<R: Reconcile> Driver<R> {
             status: Some(R::broken(&failure)),
             note: Some(Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }),
             next: Next::OnChange,
+            also: None,
         };
         // What its status holds is unknown: it is written over, whatever it is.
         let next = self.conclude(key, object.meta().uid.as_deref(), None, verdict).await;
@@ -176,7 +177,7 @@ impl<R: Reconcile> Driver<R> {
             Retry::OnChange => Next::OnChange,
             Retry::After(pause) => Next::After(pause),
         };
-        Verdict { status: Some(status), note, next }
+        Verdict::told(Some(status), note, next)
     }
 
     /// Writes the status if it differs, publishes the note, and says when to go on.
@@ -190,13 +191,23 @@ impl<R: Reconcile> Driver<R> {
         let current = current.unwrap_or(Value::Null);
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
         self.publish(&object, uid, verdict.note, changed).await;
-        let Some(desired) = verdict.status.filter(|_| changed) else {
+        if !changed && verdict.also.is_none() {
             return verdict.next;
+        }
+        let desired = verdict.status.filter(|_| changed).unwrap_or_else(|| current.clone());
+        let api = &self.context.cluster;
+        let write = api.write_status(&object, uid, (&current, &desired), verdict.also.as_ref(), R::STATUS_SUBRESOURCE);
+        let written = match write.await {
+            // Somebody asked for something else meanwhile: what was done is told, and that is looked at next.
+            Err(cluster::Error::Conflict(_)) if verdict.also.is_some() && changed => {
+                let told = api.write_status(&object, uid, (&current, &desired), None, R::STATUS_SUBRESOURCE).await;
+                told.and(Err(cluster::Error::Conflict(object.to_string())))
+            }
+            written => written,
         };
-        let write = self.context.cluster.write_status(&object, uid, &current, &desired, R::STATUS_SUBRESOURCE);
-        match write.await {
+        match written {
             Ok(()) => verdict.next,
-            Err(crate::cluster::Error::NotFound(_) | crate::cluster::Error::NamespaceTerminating(_)) => Next::OnChange,
+            Err(cluster::Error::NotFound(_) | cluster::Error::NamespaceTerminating(_)) => Next::OnChange,
             Err(error) => {
                 tracing::warn!(%error, "the status could not be written and will be");
                 Next::Backoff

@@ -202,7 +202,7 @@ impl Reconcile for ExternalSecrets {
         let status = status::synced(object, synced, Timestamp::now());
         let every = decide::interval(object)?;
         let next = if every.is_zero() { Next::OnChange } else { Next::After(every) };
-        Ok(Verdict { status: serde_json::to_value(status).ok(), note, next })
+        Ok(Verdict::told(serde_json::to_value(status).ok(), note, next))
     }
 
     fn failed(&self, object: &ExternalSecret, failure: &Failure) -> (Value, Option<Note>) {
@@ -229,7 +229,7 @@ impl ExternalSecrets {
 }
 
 fn unchanged(next: Next) -> Verdict {
-    Verdict { status: None, note: None, next }
+    Verdict::silent(next)
 }
 
 fn is_ready(object: &ExternalSecret) -> bool {

@@ -6,15 +6,17 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ClusterSecretStore, ExternalSecret, SealedSecret, SecretStore};
+use crate::api::{AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, SealedSecret, SecretStore};
 use crate::args::{Controller, Settings};
 use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
 use crate::decide::digest::Digester;
 use crate::providers::Providers;
 use crate::telemetry::Metrics;
 
+mod application;
 mod drive;
 mod external_secret;
+mod repositories;
 mod sealed_secret;
 mod secret_store;
 mod target;
@@ -165,12 +167,19 @@ pub struct Stores {
     pub cluster_secret_stores: Watched<ClusterSecretStore>,
     /// Clients of stores in use.
     pub providers: Providers,
+    /// Applications in their namespaces.
+    pub applications: Watched<Application>,
+    /// AppProjects in the first of them.
+    pub projects: Watched<AppProject>,
+    /// Hints from outside, in our own namespace.
+    pub doorbells: Watched<Doorbell>,
 }
 
 impl Stores {
     /// Prepares all watches.
     pub fn new(context: &Context) -> Self {
         let cluster = &context.cluster;
+        let namespaces = context.settings.application_namespaces.as_slice();
         Self {
             sealed_secrets: cluster.watched(),
             secrets: cluster.secret_metadata(),
@@ -179,6 +188,9 @@ impl Stores {
             secret_stores: cluster.watched(),
             cluster_secret_stores: cluster.watched_cluster(),
             providers: Providers::new(Arc::clone(&context.metrics)),
+            applications: cluster.watched_in(namespaces),
+            projects: cluster.watched_in(&namespaces[..namespaces.len().min(1)]),
+            doorbells: cluster.watched_in(&[cluster.namespace().to_owned()]),
         }
     }
 }
@@ -189,11 +201,12 @@ pub type Armed = BoxFuture<'static, ()>;
 /// The table of controllers: registers the watches of those that `--controllers` names.
 pub fn arm(context: &Context, stores: &Stores) -> Vec<Armed> {
     type Arm = fn(&Context, &Stores) -> Armed;
-    let table: [(Controller, Arm); 4] = [
+    let table: [(Controller, Arm); 5] = [
         (Controller::SealedSecrets, sealed_secret::arm),
         (Controller::ExternalSecrets, external_secret::arm),
         (Controller::ExternalSecrets, secret_store::arm::<SecretStore>),
         (Controller::ExternalSecrets, secret_store::arm::<ClusterSecretStore>),
+        (Controller::Applications, application::arm),
     ];
     table
         .into_iter()

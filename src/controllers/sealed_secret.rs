@@ -170,7 +170,7 @@ impl Reconcile for SealedSecrets {
             let shape = decide::shape(object);
             let as_written = |live: &_| decide::outputs_of_live(live, &shape, digester) == record.outputs;
             if self.targets.is_intact(&key, &record.target, as_written).await? {
-                return Ok(Verdict { status: None, note: None, next: Next::OnChange });
+                return Ok(Verdict::silent(Next::OnChange));
             }
         }
 
@@ -184,7 +184,7 @@ impl Reconcile for SealedSecrets {
         };
         let record = SealedSecretRecord { target, inputs, outputs, keys, failing: Vec::new() };
         let status = status::synced(object, record, Timestamp::now());
-        Ok(Verdict { status: serde_json::to_value(status).ok(), note: Some(unsealed_note()), next: Next::OnChange })
+        Ok(Verdict::told(serde_json::to_value(status).ok(), Some(unsealed_note()), Next::OnChange))
     }
 
     fn failed(&self, object: &SealedSecret, failure: &Failure) -> (Value, Option<Note>) {

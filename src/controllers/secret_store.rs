@@ -224,7 +224,7 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
     async fn reconcile(&self, object: &K, _: Class) -> Result<Verdict, StoreError> {
         let spec = object.spec();
         if spec.controller.as_deref().is_some_and(|class| !class.is_empty() && class != CLASS) {
-            return Ok(Verdict { status: None, note: None, next: Next::OnChange });
+            return Ok(Verdict::silent(Next::OnChange));
         }
         let opened = resolve(&self.context, object.title(), spec, object.fields(), object.asker()).await;
         let (reason, message) = match opened {
@@ -240,7 +240,7 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
         };
         let status = status::store(object.status(), true, reason, message, Timestamp::now());
         let next = Next::After(decide::interval(spec));
-        Ok(Verdict { status: serde_json::to_value(status).ok(), note: None, next })
+        Ok(Verdict::told(serde_json::to_value(status).ok(), None, next))
     }
 
     fn failed(&self, object: &K, failure: &Failure) -> (Value, Option<Note>) {

@@ -1,5 +1,7 @@
 //! What should happen: pure functions of what was observed and the time. No client, no clock, no chance.
 
+/// From an Application to what is applied, pruned and told.
+pub mod application;
 /// Digests that may leave the process.
 pub mod digest;
 /// From an ExternalSecret to the Secret that it means.

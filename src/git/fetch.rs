@@ -14,7 +14,8 @@ use gix::remote::Direction;
 use gix::remote::fetch::Shallow;
 use gix::{ObjectId, ThreadSafeRepository, open};
 
-use super::{Credentials, Error, Refs, Remote, normalise, redacted};
+use super::{Credentials, Error, Refs, Remote};
+use crate::address::{normalise, redacted};
 
 /// What one repository may cost.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ mod render;
 mod revision;
 mod tree;
 
-pub use credentials::{Credentials, Remote, RepositoryEntry, choose, normalise, redacted};
+pub use credentials::{Credentials, Remote, RepositoryEntry, choose};
 pub use fetch::{Limits, Mirrors, Snapshot};
 pub use render::{Directory, Located, Rendered, directory};
 pub use revision::{Refs, full_id, resolve};

@@ -3,6 +3,7 @@
 use seal::yaml::{self, Duplicates};
 use serde_json::Value;
 
+use super::tree::Files;
 use super::{Error, Snapshot};
 use crate::glob::{Separator, matches};
 use crate::plan::Manifest;
@@ -41,6 +42,8 @@ pub struct Located {
 pub struct Rendered {
     /// All objects, `List`s taken apart. Two may be the same object: the last one counts.
     pub objects: Vec<Located>,
+    /// It depends on more than the folder's hash: links were followed.
+    pub has_links: bool,
 }
 
 /// Reads a folder of plain manifests.
@@ -56,7 +59,7 @@ pub struct Rendered {
 /// [`Error::PathNotFound`] and its like; [`Error::UnsupportedSource`] for Helm and Kustomize; [`Error::BrokenManifest`]
 /// with file and line; [`Error::TooManyManifests`].
 pub fn directory(snapshot: &Snapshot, path: &str, options: &Directory) -> Result<Rendered, Error> {
-    let files = snapshot.files(path, options.recurse, MOST_FILES)?;
+    let Files { files, has_links } = snapshot.files(path, options.recurse, MOST_FILES)?;
     for (file, tool) in [
         ("Chart.yaml", "Helm"),
         ("kustomization.yaml", "Kustomize"),
@@ -67,7 +70,7 @@ pub fn directory(snapshot: &Snapshot, path: &str, options: &Directory) -> Result
             return Err(Error::UnsupportedSource { path: path.to_owned(), tool, file });
         }
     }
-    let mut rendered = Rendered::default();
+    let mut rendered = Rendered { objects: Vec::new(), has_links };
     let mut bytes = 0;
     for file in files.iter().filter(|file| is_wanted(&file.path, options)) {
         bytes += snapshot.size(file.blob)?;
@@ -237,7 +240,7 @@ mod tests {
             let read = directory(&snapshot, path, &Directory::default());
             assert!(matches!(read, Err(Error::LinkEscapes { .. })), "{path}: {read:?}");
         }
-        assert_eq!(directory(&snapshot, "", &Directory::default()).unwrap(), Rendered::default());
+        assert_eq!(directory(&snapshot, "", &Directory::default()).unwrap().objects, []);
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub(super) struct File {
     pub(super) blob: ObjectId,
 }
 
+/// The files of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Files {
+    /// In the order of a directory walk.
+    pub(super) files: Vec<File>,
+    /// Some are links: their content may lie outside of the folder.
+    pub(super) has_links: bool,
+}
+
 /// Links that lead to links.
 const MOST_LINKS: usize = 16;
 /// Deepest folder.
@@ -79,10 +88,11 @@ impl Snapshot {
     }
 
     /// Files of a folder, links to files followed, in the order of a directory walk; submodules are left out.
-    pub(super) fn files(&self, path: &str, recurse: bool, most: usize) -> Result<Vec<File>, Error> {
+    pub(super) fn files(&self, path: &str, recurse: bool, most: usize) -> Result<Files, Error> {
         let repository = self.repository.to_thread_local();
         let base = relative(path)?;
         let mut found = Vec::new();
+        let mut has_links = false;
         let mut folders = VecDeque::from([(Vec::new(), self.tree_hash(path)?)]);
         while let Some((folder, id)) = folders.pop_front() {
             let tree = repository.find_tree(id).map_err(|error| storage(&error))?;
@@ -99,6 +109,7 @@ impl Snapshot {
                         found.push((place, entry.object_id()));
                     }
                     EntryKind::Link => {
+                        has_links = true;
                         let whole: Vec<String> =
                             base.iter().map(|part| (*part).to_owned()).chain(place.clone()).collect();
                         if let Some(blob) = self.follow(&repository, &whole, entry.object_id())? {
@@ -114,7 +125,8 @@ impl Snapshot {
             }
         }
         found.sort();
-        Ok(found.into_iter().map(|(place, blob)| File { path: place.join("/"), blob }).collect())
+        let files = found.into_iter().map(|(place, blob)| File { path: place.join("/"), blob }).collect();
+        Ok(Files { files, has_links })
     }
 
     /// Where a link leads; nothing when that is no file.

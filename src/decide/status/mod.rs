@@ -1,5 +1,7 @@
 //! Conditions, made here and nowhere else.
 
+/// Of Applications.
+pub mod application;
 /// Of ExternalSecrets and stores.
 pub mod external_secret;
 /// Of SealedSecrets.

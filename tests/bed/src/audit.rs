@@ -24,7 +24,7 @@ impl Mark {
         Ok(Self { log: log.to_owned(), offset: std::fs::metadata(log)?.len() })
     }
 
-    /// Calls by one user since the mark, counted as `VERB RESOURCE`.
+    /// Calls by one user since the mark, counted as `VERB RESOURCE`, dry runs as `try to VERB RESOURCE`.
     ///
     /// # Errors
     ///
@@ -43,7 +43,8 @@ impl Mark {
             let subresource = Some(text("/objectRef/subresource")).filter(|name| !name.is_empty());
             let resource =
                 text("/objectRef/resource") + &subresource.map(|name| format!("/{name}")).unwrap_or_default();
-            *counted.entry(format!("{} {resource}", text("/verb"))).or_insert(0) += 1;
+            let tried = if text("/requestURI").contains("dryRun=All") { "try to " } else { "" };
+            *counted.entry(format!("{tried}{} {resource}", text("/verb"))).or_insert(0) += 1;
         }
         Ok(counted)
     }

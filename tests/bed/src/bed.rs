@@ -218,6 +218,22 @@ impl Tenant {
         Operator::new(&self.bed.operator, &self.folder, &self.keys, (&self.bed.url, &self.bed.ca, &token), &all)
     }
 
+    /// An operator for Applications in this tenant's namespaces, which may deploy anywhere in the cluster.
+    ///
+    /// # Errors
+    ///
+    /// The service account is not there.
+    pub async fn deployer(&self, arguments: &[&str]) -> Result<Operator> {
+        let token = self.cluster.token(&self.keys, "chancery").await?;
+        let applications = format!("--application-namespaces={}", self.apps);
+        let mut all = vec!["--controllers=applications", &applications, "--lease-duration=6s"];
+        if !arguments.iter().any(|argument| argument.starts_with("--git-poll")) {
+            all.push("--git-poll=2s");
+        }
+        all.extend(arguments);
+        Operator::new(&self.bed.operator, &self.folder, &self.keys, (&self.bed.url, &self.bed.ca, &token), &all)
+    }
+
     /// A Git server of its own.
     ///
     /// # Errors

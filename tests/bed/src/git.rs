@@ -36,7 +36,8 @@ pub struct GitServer {
     folder: PathBuf,
     down: Arc<AtomicBool>,
     requests: Arc<AtomicU64>,
-    _runtime: tokio::runtime::Runtime,
+    /// Its own: tests have one that serves one test.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl GitServer {
@@ -56,12 +57,14 @@ impl GitServer {
         )?;
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
         let url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
         let (down, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let front =
             Front { root: folder.join("repositories"), down: Arc::clone(&down), requests: Arc::clone(&requests) };
         runtime.spawn(async move {
+            let Ok(listener) = TcpListener::from_std(listener) else { return };
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, front) = (acceptor.clone(), front.clone());
                 tokio::spawn(async move {
@@ -79,7 +82,7 @@ impl GitServer {
                 });
             }
         });
-        Ok(Self { url, ca: authority.pem, folder: folder.to_owned(), down, requests, _runtime: runtime })
+        Ok(Self { url, ca: authority.pem, folder: folder.to_owned(), down, requests, runtime: Some(runtime) })
     }
 
     /// Makes an empty repository and returns its address.
@@ -108,6 +111,15 @@ impl GitServer {
     /// HTTP requests answered so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Tests drop it within a runtime of their own, where waiting for this one is not allowed.
+            runtime.shutdown_background();
+        }
     }
 }
 
