@@ -351,7 +351,7 @@ impl Applications {
         let due = match asked {
             Some(Ok(request)) => match sync::asked_pause(&memory.sync, fingerprint, Timestamp::now()) {
                 Some(pause) => Due::Later(pause),
-                None => Due::Now(request),
+                None => Due::Now(Box::new(request)),
             },
             Some(Err(why)) => {
                 let status = self.status_of(application, &target, &compared);

@@ -34,7 +34,9 @@ type RemoteKey = (String, String);
 
 /// The refs of one remote, listed by one task at a time.
 #[derive(Default)]
-struct Listed(tokio::sync::Mutex<Option<(Instant, Result<Arc<Refs>, git::Error>)>>);
+struct Listed(tokio::sync::Mutex<Option<(Instant, Answer)>>);
+
+type Answer = Result<Arc<Refs>, git::Error>;
 
 #[derive(Default)]
 struct Entries {
@@ -166,7 +168,7 @@ impl Repositories {
         let has_moved = |application: &Application| {
             let source = application.spec.source.as_ref();
             let revision = source.map(|source| source.target_revision.as_str()).unwrap_or_default();
-            let commit = |refs: &Result<Arc<Refs>, git::Error>| match refs {
+            let commit = |refs: &Answer| match refs {
                 Ok(refs) => git::resolve(refs, revision),
                 Err(error) => Err(error.clone()),
             };
@@ -205,7 +207,7 @@ impl Repositories {
 
     /// The refs of a remote: those of the last poll, or, when asked for newer ones than that, new ones. Whoever comes
     /// while somebody asks gets the same answer.
-    async fn refs(&self, remote: &Remote, newer_than: Option<Instant>) -> Result<Arc<Refs>, git::Error> {
+    async fn refs(&self, remote: &Remote, newer_than: Option<Instant>) -> Answer {
         let slot = self.slot(remote);
         let mut known = slot.0.lock().await;
         if let Some((at, refs)) = &*known

@@ -42,7 +42,7 @@ pub enum Due {
     /// Nothing, and people should know why.
     Refused(Finding),
     /// This.
-    Now(Request),
+    Now(Box<Request>),
 }
 
 /// A sync to be done.
@@ -111,10 +111,10 @@ pub fn automated(
         if let Some(pause) = memory.not_before.and_then(|then| later(now, then)) {
             return Due::Later(pause);
         }
-        return Due::Now(request(false));
+        return Due::Now(Box::new(request(false)));
     }
     if !was_synced(application, revision) {
-        return Due::Now(request(false));
+        return Due::Now(Box::new(request(false)));
     }
     if !policy.self_heal {
         return Due::Nothing;
@@ -124,7 +124,7 @@ pub fn automated(
         Some(first) if recent.len() >= HEALS => {
             Due::Later(later(now, **first + HEALING_SPAN).unwrap_or(Duration::from_secs(1)))
         }
-        _ => Due::Now(request(true)),
+        _ => Due::Now(Box::new(request(true))),
     }
 }
 
@@ -306,7 +306,8 @@ mod tests {
         let failed =
             |failures, second| Memory { fingerprint: 7, failures, not_before: Some(at(second)), heals: vec![] };
         let fought = Memory { heals: vec![at(990); HEALS], ..Memory::default() };
-        let cases: Vec<(&str, Value, Value, Vec<Observed>, Memory, &str)> = vec![
+        type Case = (&'static str, Value, Value, Vec<Observed>, Memory, &'static str);
+        let cases: Vec<Case> = vec![
             ("manual", json!({}), json!({}), vec![drifted.clone()], fresh.clone(), "Nothing"),
             (
                 "switched off",

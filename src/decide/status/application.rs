@@ -54,7 +54,7 @@ pub fn compared(application: &Application, comparison: &Comparison<'_>, now: Tim
     let whole = comparison.observed.iter().filter(|object| !is_self(application, &object.object));
     let health = aggregate(whole.map(|object| (object.is_missing(), object.health.as_ref())));
     let mut resources: Vec<_> = comparison.observed.iter().map(|object| resource(object, &known)).collect();
-    resources.extend(comparison.listed.iter().map(|object| resource_of(object)));
+    resources.extend(comparison.listed.iter().map(resource_of));
     resources.sort_by(|a, b| place(a).cmp(&place(b)));
     ApplicationStatus {
         sync: Some(SyncStatus {
