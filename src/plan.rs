@@ -1,4 +1,4 @@
-//! The words that rules and hands share: what to write ([`Change`]) and what to say ([`Verdict`]). No logic.
+//! The words that rules and hands share: what to write (`Change`) and what to say (`Verdict`). No logic.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What users write: the CRD types and their constants, nothing else.
 //!
-//! Every upstream field is listed by name. What Chancery does not honour yet is an untyped leaf ([`Unhonoured`]): it
-//! survives a round trip, a typo is still refused, and [`unsupported_fields`] finds it so that a condition can say so (D2).
+//! Every upstream field is listed by name. What Chancery does not honour yet is an untyped leaf (`Unhonoured`): it
+//! survives a round trip, a typo is still refused, and `unsupported_fields` finds it so that a condition can say so (D2).
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

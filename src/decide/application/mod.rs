@@ -1,8 +1,8 @@
 //! What should happen to an Application: from its spec, its project, what Git declares and what runs.
 //!
-//! In the order of a reconcile: [`spec`] reads what is wanted, [`desired`] turns manifests into objects of this
-//! Application, [`project`] says which of them are permitted, [`diff`] compares, [`prune`] finds what left Git, [`health`]
-//! tells whether it works, [`sync`] whether something is to be done, [`order`] in which order.
+//! In the order of a reconcile: `spec` reads what is wanted, `desired` turns manifests into objects of this
+//! Application, `project` says which of them are permitted, `diff` compares, `prune` finds what left Git, `health`
+//! tells whether it works, `sync` whether something is to be done, `order` in which order.
 
 /// Manifests as this Application would apply them.
 pub mod desired;

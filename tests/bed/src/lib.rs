@@ -1,8 +1,8 @@
 //! The real servers under Chancery's tests and demo: a Kubernetes control plane, OpenBao, a Git server, built or
 //! installed once into a cache outside the checkout, started on loopback, gone without a trace afterwards.
 //!
-//! `cargo bed help` lists the verbs. As a library it gives a test everything it needs: [`Bed::attach`] finds the servers
-//! that `cargo bed test` started, [`Bed::tenant`] gives a namespace and an operator of one's own.
+//! `cargo bed help` lists the verbs. As a library it gives a test everything it needs: `Bed::attach` finds the servers
+//! that `cargo bed test` started, `Bed::tenant` gives a namespace and an operator of one's own.
 
 /// Calls to the API server, counted from its audit log.
 pub mod audit;
