@@ -407,7 +407,7 @@ async fn a_namespace_is_made_and_a_deletion_cascades() {
 }
 
 #[tokio::test]
-async fn a_commit_that_the_api_server_refuses_changes_nothing_and_a_later_one_heals() {
+async fn what_the_api_server_refuses_is_told_and_a_revert_heals() {
     let (tenant, _git, repository) = tenant_with_repository("refused").await;
     let first = repository.commit("first", &[("app/a.yaml", &map("a", "1"))]).unwrap();
     let operator = tenant.deployer(&[]).await.unwrap();
@@ -426,7 +426,8 @@ async fn a_commit_that_the_api_server_refuses_changes_nothing_and_a_later_one_he
     assert_eq!(object["status"]["operationState"]["retryCount"], 1);
     let message = object["status"]["operationState"]["message"].as_str().unwrap();
     assert!(message.contains("99999") || message.contains("port"), "{message}");
-    assert_eq!(value_of(&tenant, "a").await.as_deref(), Some("1"), "all or nothing");
+    assert_eq!(value_of(&tenant, "a").await.as_deref(), Some("2"), "the others of its wave are applied");
+    assert_eq!(object["status"]["history"].as_array().unwrap().len(), 1, "a sync that failed is no deployment");
     let third = repository.revert().unwrap();
     stands(&tenant, &name, "the revert is synced", synced_to(&third)).await;
 }

@@ -20,6 +20,8 @@ pub const REFRESH: &str = "argocd.argoproj.io/refresh";
 pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 /// On a managed object: comma-separated options, such as `Prune=false`.
 pub const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
+/// On a managed object: comma-separated options of its comparison, such as `IgnoreExtraneous`.
+pub const COMPARE_OPTIONS: &str = "argocd.argoproj.io/compare-options";
 /// On a managed object: which wave it belongs to.
 pub const SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 /// On a managed object: it is a hook.

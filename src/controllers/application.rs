@@ -39,6 +39,8 @@ mod syncing;
 const MANAGER: &str = "argocd-controller";
 /// Objects of one Application that are looked at, or written, at a time.
 const AT_A_TIME: usize = 16;
+/// An object that changes this often while it is compared is told as out of sync.
+const VERSIONS: usize = 5;
 /// Without any event an Application is looked at again after this time: watches tell everything else.
 const RESYNC: Duration = Duration::from_secs(600);
 /// How long a deletion waits before it looks whether everything is gone, without an event.
@@ -340,6 +342,10 @@ impl Applications {
             }
         };
         let asked = sync::asked(application);
+        if asked.is_some() && !self.is_still_asked(application).await? {
+            // The watch has not told us yet that it was done, or taken back.
+            return Ok(Verdict::silent(Next::OnChange));
+        }
         let fresh = asked.is_some() || is_refreshed(application);
         let target = match self.repositories.read(application, spec.source, None, fresh).await {
             Ok(target) => target,
@@ -396,6 +402,18 @@ impl Applications {
                 self.sync_and_tell(application, &spec, target, compared, &request, fingerprint, memory).await
             }
         }
+    }
+
+    /// Whether the operation that the watch told us of still stands: it is run once, and the watch may lag behind our
+    /// own write that took it away.
+    async fn is_still_asked(&self, application: &Application) -> Result<bool, Error> {
+        let object = ObjectRef {
+            api_version: "argoproj.io/v1alpha1".to_owned(),
+            kind: "Application".to_owned(),
+            key: key_of(application),
+        };
+        let now = self.context.cluster.get(&object).await?;
+        Ok(now.is_some_and(|now| now.fields().get("operation").is_some_and(|operation| !operation.is_null())))
     }
 
     /// Syncs, compares again, and tells both.
@@ -484,11 +502,13 @@ impl Applications {
                 Err(error) => return Err(error.into()),
             }
         }
+        let mut coming = scopes.clone();
+        coming.extend(rendered.iter().flat_map(|located| desired::defined(&located.manifest)));
         let instance = tracking::instance(&spec.key, &control_namespace(&self.context));
         let mut desire = desired::desire(
             rendered.iter().map(|located| (located.file.as_str(), &located.manifest)),
             Belonging { instance: &instance, namespace: spec.namespace },
-            |api_version, kind| scopes.get(&(api_version.to_owned(), kind.to_owned())).copied(),
+            |api_version, kind| coming.get(&(api_version.to_owned(), kind.to_owned())).copied(),
         );
         if let Some(application) = self.stores.applications.find(&spec.key) {
             kinds.extend(status::kinds(&application));
@@ -557,6 +577,7 @@ impl Applications {
             forbidden: None,
             shared_with: None,
             requires_pruning: false,
+            extraneous: false,
             keeps: false,
             foreign: None,
             wave: desired.wave,
@@ -572,7 +593,8 @@ impl Applications {
             object.forbidden = Some(message);
             return Ok((object, None));
         }
-        if !is_known || desired.object.key.name.is_empty() {
+        let is_placed = !desired.namespaced || !desired.object.key.namespace.is_empty();
+        if !is_known || !is_placed || desired.object.key.name.is_empty() {
             return Ok((object, None));
         }
         let seen = self.live.get(&desired.object).and_then(|metadata| metadata.resource_version.clone());
@@ -592,18 +614,37 @@ impl Applications {
             object.shared_with = Some(theirs);
             return Ok((object, None));
         }
-        let sync = match self.context.cluster.dry_run(&desired.manifest, MANAGER).await {
-            Ok(predicted) if diff::same(&live, &predicted) => SyncCode::Synced,
-            Ok(_) => SyncCode::OutOfSync,
-            // The sync will tell it.
-            Err(
-                cluster::Error::Invalid { .. } | cluster::Error::Forbidden(_) | cluster::Error::NamespaceTerminating(_),
-            ) => SyncCode::OutOfSync,
-            Err(error) => return Err(error.into()),
-        };
+        let Some((live, sync)) = self.tried(desired, live).await? else { return Ok((object, None)) };
         let verified = Verified::of(desired, &live, sync, heals(spec));
         object.take(&verified);
         Ok((object, Some(verified)))
+    }
+
+    /// Compares an object with what an apply would make of it: of this very version, because somebody else may write
+    /// between the two requests. None when it went meanwhile.
+    async fn tried(&self, desired: &Desired, mut live: Manifest) -> Result<Option<(Manifest, SyncCode)>, Error> {
+        for _ in 0..VERSIONS {
+            let predicted = match self.context.cluster.dry_run(&desired.manifest, MANAGER).await {
+                Ok(predicted) => predicted,
+                // The sync will tell it.
+                Err(
+                    cluster::Error::Invalid { .. }
+                    | cluster::Error::Forbidden(_)
+                    | cluster::Error::NamespaceTerminating(_)
+                    | cluster::Error::NotFound(_),
+                ) => return Ok(Some((live, SyncCode::OutOfSync))),
+                Err(error) => return Err(error.into()),
+            };
+            if diff::same(&live, &predicted) {
+                return Ok(Some((live, SyncCode::Synced)));
+            }
+            match self.context.cluster.get(&desired.object).await? {
+                Some(now) if now.resource_version() == live.resource_version() => break,
+                Some(now) => live = now,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((live, SyncCode::OutOfSync)))
     }
 
     /// Adds what is ours and no longer in Git, and lists copies.
@@ -631,7 +672,7 @@ impl Applications {
             match prune::claim(&object, &metadata, instance) {
                 Claim::Foreign => {}
                 Claim::Copied => listed.push(object),
-                Claim::Managed { keeps, .. } => {
+                Claim::Managed { keeps, extraneous, .. } => {
                     let namespaced = !object.key.namespace.is_empty();
                     // What the project does not permit is not this Application's to delete.
                     if project::refusal(spec.project, &object, namespaced).is_some() {
@@ -646,6 +687,7 @@ impl Applications {
                         forbidden: None,
                         shared_with: None,
                         requires_pruning: true,
+                        extraneous,
                         keeps,
                         foreign: None,
                         wave: 0,

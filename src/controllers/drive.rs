@@ -198,9 +198,11 @@ impl<R: Reconcile> Driver<R> {
         let api = &self.context.cluster;
         let write = api.write_status(&object, uid, (&current, &desired), verdict.also.as_ref(), R::STATUS_SUBRESOURCE);
         let written = match write.await {
-            // Somebody asked for something else meanwhile: what was done is told, and that is looked at next.
-            Err(cluster::Error::Conflict(_)) if verdict.also.is_some() && changed => {
-                let told = api.write_status(&object, uid, (&current, &desired), None, R::STATUS_SUBRESOURCE).await;
+            // Somebody changed the object meanwhile: what was done is told all the same, and the change is looked at next.
+            Err(cluster::Error::Conflict(_)) if verdict.also.is_some() => {
+                let also = self.still_true(&object, key, verdict.also.as_ref()).await;
+                let told =
+                    api.write_status(&object, uid, (&current, &desired), also.as_ref(), R::STATUS_SUBRESOURCE).await;
                 told.and(Err(cluster::Error::Conflict(object.to_string())))
             }
             written => written,
@@ -213,6 +215,20 @@ impl<R: Reconcile> Driver<R> {
                 Next::Backoff
             }
         }
+    }
+
+    /// What of `also` still holds for the object as it stands now: fields that nobody has changed since they were
+    /// handled. Annotations and finalizers are left for the next look.
+    async fn still_true(&self, object: &ObjectRef, key: &ObjectKey, also: Option<&Value>) -> Option<Value> {
+        let handled = self.reconciler.store().find(key).and_then(|handled| serde_json::to_value(handled).ok())?;
+        let now = self.context.cluster.get(object).await.ok()??;
+        let mut kept: serde_json::Map<String, Value> = also?.as_object()?.clone();
+        kept.retain(|field, _| field != "metadata" && now.fields().get(field) == handled.get(field));
+        if kept.is_empty() {
+            return None;
+        }
+        kept.insert("metadata".to_owned(), serde_json::json!({ "resourceVersion": now.resource_version() }));
+        Some(Value::Object(kept))
     }
 
     async fn publish(&self, object: &ObjectRef, uid: &str, note: Option<Note>, changed: bool) {

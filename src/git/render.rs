@@ -112,6 +112,9 @@ fn read_file(path: &str, content: &[u8], objects: &mut Vec<Located>) -> Result<(
         }
         Err(_) => return Ok(()),
     };
+    if path.ends_with(".json") && documents.iter().any(|document| !document.is_object()) {
+        return Err(broken(path.to_owned(), "a .json file holds one object"));
+    }
     for (document, number) in documents.into_iter().zip(1..) {
         take(path, number, document, objects);
     }

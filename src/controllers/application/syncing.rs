@@ -1,5 +1,5 @@
-//! One sync: everything is tried before anything is done, what is needed goes first, and nothing is pruned unless all
-//! of the rest went well.
+//! One sync: what is forbidden or cannot be stops all of it before anything is done, what is needed goes first, and
+//! nothing is pruned unless all of the rest went well.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::{Applications, Compared, MANAGER, Memory, Verified, heals, several};
 use crate::api::application::ResourceResult;
+use crate::api::application::SYNC_OPTIONS;
 use crate::cluster;
-use crate::decide::application::desired::Desired;
+use crate::decide::application::desired::{Desired, has_option};
 use crate::decide::application::spec::Spec;
 use crate::decide::application::sync::Request;
 use crate::decide::application::{Observed, SyncCode, order, project};
@@ -86,18 +87,15 @@ impl Applications {
                 return outcome.failed("one or more synchronization tasks are not valid");
             }
         };
-        outcome.results = self.try_all(&work).await;
-        if !outcome.results.is_empty() {
-            return outcome.failed("one or more objects failed to apply (dry run), so nothing was applied");
-        }
         if request.dry_run {
-            outcome.results = work
-                .apply
-                .iter()
-                .map(|(object, _)| result(&object.object, "Synced", "would be applied (dry run)"))
-                .collect();
+            outcome.results = self.try_all(&work).await;
             outcome.message = "successfully synced (dry run)".to_owned();
-            return outcome;
+            let failed = outcome.results.iter().any(|result| result.status == "SyncFailed");
+            return if failed { outcome.failed("one or more objects failed to apply (dry run)") } else { outcome };
+        }
+        outcome.results = self.unknown_kinds(&work).await;
+        if !outcome.results.is_empty() {
+            return outcome.failed("one or more synchronization tasks are not valid");
         }
         outcome.results = self.apply_all(&work, memory).await;
         if outcome.results.iter().any(|result| result.status == "SyncFailed") {
@@ -148,41 +146,45 @@ impl Applications {
         Ok(work)
     }
 
-    /// Asks the API server about everything that is new to it. Objects whose namespace or kind comes with this very sync
-    /// cannot be tried.
+    /// Asks the API server what it would say. Objects whose namespace or kind comes with this very sync cannot be tried.
     async fn try_all(&self, work: &Work<'_>) -> Vec<ResourceResult> {
-        let comes_later = |desired: &Desired| {
-            let namespace = &desired.object.key.namespace;
-            let made = work.namespace.as_ref().is_some_and(|made| made.key.name == *namespace);
-            made || work
-                .apply
-                .iter()
-                .any(|(_, other)| other.object.kind == "Namespace" && other.object.key.name == *namespace)
+        let tries = work.apply.iter().map(|(_, desired)| self.try_one(work, desired).boxed()).collect();
+        several(tries).await
+    }
+
+    async fn try_one(&self, work: &Work<'_>, desired: &Desired) -> ResourceResult {
+        let namespace = &desired.object.key.namespace;
+        let is_made = work.namespace.as_ref().is_some_and(|made| made.key.name == *namespace);
+        let is_declared = |other: &Desired| other.object.kind == "Namespace" && other.object.key.name == *namespace;
+        if is_made || work.apply.iter().any(|(_, other)| is_declared(other)) || defines(work, &desired.object) {
+            return result(
+                &desired.object,
+                "Synced",
+                "would be applied; it cannot be tried before what it needs is there",
+            );
+        }
+        match self.context.cluster.dry_run(&desired.manifest, MANAGER).await {
+            Ok(_) => result(&desired.object, "Synced", "would be applied (dry run)"),
+            Err(error) => result(&desired.object, "SyncFailed", error.to_string()),
+        }
+    }
+
+    /// Objects of kinds that neither the cluster knows nor this sync defines.
+    async fn unknown_kinds(&self, work: &Work<'_>) -> Vec<ResourceResult> {
+        let mut unknown = Vec::new();
+        let may_fail = |desired: &Desired| {
+            let own = desired.manifest.annotation(SYNC_OPTIONS);
+            work.request.options.skip_unknown_kinds || has_option(own, "SkipDryRunOnMissingResource=true")
         };
-        let tries = work.apply.iter().filter(|(_, desired)| !comes_later(desired));
-        let tries = tries.map(|(_, desired)| self.try_one(desired).boxed()).collect();
-        let mut failures: Vec<_> = several(tries).await.into_iter().flatten().collect();
-        // An unknown kind that nothing in this sync defines stays unknown.
-        for (_, desired) in &work.apply {
-            if !self.is_served_or_coming(work, desired).await {
-                let message =
-                    format!("the cluster does not know {} in {}", desired.object.kind, desired.object.api_version);
-                failures.push(result(&desired.object, "SyncFailed", message));
+        for (_, desired) in work.apply.iter().filter(|(_, desired)| !may_fail(desired)) {
+            let kind = self.context.cluster.kind(&desired.object.api_version, &desired.object.kind).await;
+            if let Err(error @ cluster::Error::UnknownKind { .. }) = kind
+                && !defines(work, &desired.object)
+            {
+                unknown.push(result(&desired.object, "SyncFailed", error.to_string()));
             }
         }
-        failures
-    }
-
-    async fn try_one(&self, desired: &Desired) -> Option<ResourceResult> {
-        match self.context.cluster.dry_run(&desired.manifest, MANAGER).await {
-            Ok(_) | Err(cluster::Error::UnknownKind { .. }) => None,
-            Err(error) => Some(result(&desired.object, "SyncFailed", error.to_string())),
-        }
-    }
-
-    async fn is_served_or_coming(&self, work: &Work<'_>, desired: &Desired) -> bool {
-        let unknown = self.context.cluster.kind(&desired.object.api_version, &desired.object.kind).await;
-        !matches!(unknown, Err(cluster::Error::UnknownKind { .. })) || defines(work, &desired.object)
+        unknown
     }
 
     async fn apply_all(&self, work: &Work<'_>, memory: &mut Memory) -> Vec<ResourceResult> {
@@ -204,21 +206,24 @@ impl Applications {
             let (wave, rank, _, _) = order::key(object.wave, &object.object);
             (wave, rank)
         };
+        let mut failed_in = None;
         for group in work.apply.chunk_by(|(a, _), (b, _)| rank(a) == rank(b)) {
+            let wave = group.first().map(|(object, _)| object.wave);
+            // A wave goes on without what failed in it; the next one may need it.
+            if failed_in.is_some() && failed_in != wave {
+                break;
+            }
             let writes = group.iter().map(|(object, desired)| self.apply_one(work, object, desired).boxed());
             let written = several(writes.collect()).await;
-            let mut failed = false;
             for ((_, desired), (result, verified)) in group.iter().zip(written) {
-                failed |= result.status == "SyncFailed";
+                if result.status == "SyncFailed" {
+                    failed_in = wave;
+                }
                 results.push(result);
                 match verified {
                     Some(verified) => drop(memory.verified.insert(desired.object.clone(), verified)),
                     None => drop(memory.verified.remove(&desired.object)),
                 }
-            }
-            // What comes later may need what failed.
-            if failed {
-                break;
             }
         }
         results

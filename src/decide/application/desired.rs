@@ -61,7 +61,8 @@ pub fn desire<'a>(
     let mut places: HashMap<(String, ObjectRef), (usize, usize)> = HashMap::new();
     for (file, manifest) in manifests {
         let known = namespaced(manifest.api_version(), manifest.kind());
-        let namespaced = known.unwrap_or(!manifest.namespace().is_empty());
+        // As upstream guesses.
+        let namespaced = known.unwrap_or(!manifest.namespace().is_empty() || !belonging.namespace.is_empty());
         let mut manifest = cleaned(manifest.clone());
         place(&mut manifest, namespaced, belonging.namespace);
         let object = manifest.object_ref();
@@ -121,6 +122,23 @@ pub fn desire<'a>(
         Finding::new(REPEATED, message)
     }));
     desire
+}
+
+/// The kinds that a CustomResourceDefinition defines, and whether their objects live in namespaces: they may come with
+/// the same commit.
+pub fn defined(manifest: &Manifest) -> Vec<((String, String), bool)> {
+    let Some(spec) = manifest.fields().get("spec").filter(|_| manifest.kind() == "CustomResourceDefinition") else {
+        return Vec::new();
+    };
+    let text = |pointer: &str| spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let versions = spec.get("versions").and_then(Value::as_array).into_iter().flatten();
+    versions
+        .filter_map(|version| version.get("name")?.as_str())
+        .map(|version| {
+            let api_version = format!("{}/{version}", text("/group"));
+            ((api_version, text("/names/kind").to_owned()), text("/scope") == "Namespaced")
+        })
+        .collect()
 }
 
 /// An option in an object's own annotation, such as `Prune=false`.

@@ -100,6 +100,8 @@ pub struct Observed {
     pub shared_with: Option<String>,
     /// It left Git.
     pub requires_pruning: bool,
+    /// It left Git, and asks that nobody minds.
+    pub extraneous: bool,
     /// It left Git, and asks to stay.
     pub keeps: bool,
     /// Fields that people added, as JSON pointers, with the version that they were seen in.
@@ -122,6 +124,6 @@ impl Observed {
 
 /// The sync status of the whole.
 pub fn sync_status(observed: &[Observed]) -> SyncCode {
-    let differs = |object: &Observed| object.sync.is_some_and(|sync| sync != SyncCode::Synced);
+    let differs = |object: &Observed| !object.extraneous && object.sync.is_some_and(|sync| sync != SyncCode::Synced);
     if observed.iter().any(differs) { SyncCode::OutOfSync } else { SyncCode::Synced }
 }

@@ -4,7 +4,7 @@ use kube::api::ObjectMeta;
 
 use super::desired::has_option;
 use super::tracking;
-use crate::api::application::{SYNC_OPTIONS, TRACKING_ID};
+use crate::api::application::{COMPARE_OPTIONS, SYNC_OPTIONS, TRACKING_ID};
 use crate::plan::ObjectRef;
 
 /// What a live object is to this Application.
@@ -16,6 +16,8 @@ pub enum Claim {
         keeps: bool,
         /// It asks to stay when the Application goes.
         outlives: bool,
+        /// It asks that its absence from Git be no difference.
+        extraneous: bool,
     },
     /// It bears a copy of some other object's mark: shown, and left alone.
     Copied,
@@ -39,7 +41,9 @@ pub fn claim(object: &ObjectRef, metadata: &ObjectMeta, instance: &str) -> Claim
     }
     let options = annotation(SYNC_OPTIONS).map(String::as_str);
     let kept_by_helm = annotation("helm.sh/resource-policy").is_some_and(|policy| policy == "keep");
+    let compared = annotation(COMPARE_OPTIONS).map(String::as_str);
     Claim::Managed {
+        extraneous: has_option(compared, "IgnoreExtraneous"),
         keeps: has_option(options, "Prune=false") || has_option(options, "Prune=confirm"),
         outlives: has_option(options, "Delete=false") || has_option(options, "Delete=confirm") || kept_by_helm,
     }
@@ -56,7 +60,7 @@ mod tests {
     fn only_what_is_ours_goes() {
         let object =
             ObjectRef { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned(), key: ObjectKey::new("shop", "a") };
-        let managed = |keeps, outlives| Claim::Managed { keeps, outlives };
+        let managed = |keeps, outlives| Claim::Managed { keeps, outlives, extraneous: false };
         let owner = json!([{ "apiVersion": "v1", "kind": "X", "name": "x", "uid": "1" }]);
         for (annotations, owners, expected) in [
             (json!({ TRACKING_ID: "app:/ConfigMap:shop/a" }), Value::Null, managed(false, false)),

@@ -48,6 +48,8 @@ pub struct Options {
     pub create_namespace: bool,
     /// Nothing is pruned.
     pub keep_all: bool,
+    /// Objects of kinds that the cluster does not know do not stop the others.
+    pub skip_unknown_kinds: bool,
     /// A sync fails when another Application manages one of the objects.
     pub fail_on_shared: bool,
     /// What becomes of dependents of what is pruned.
@@ -174,13 +176,13 @@ pub fn options(written: &[String]) -> (Options, Vec<String>) {
             "CreateNamespace=true" => options.create_namespace = true,
             "Prune=false" => options.keep_all = true,
             "FailOnSharedResource=true" => options.fail_on_shared = true,
+            "SkipDryRunOnMissingResource=true" => options.skip_unknown_kinds = true,
             "PrunePropagationPolicy=foreground" => options.propagation = Propagation::Foreground,
             "PrunePropagationPolicy=background" => options.propagation = Propagation::Background,
             "PrunePropagationPolicy=orphan" => options.propagation = Propagation::Orphan,
             // What we always do, and what is the default.
             "ServerSideApply=true"
             | "ApplyOutOfSyncOnly=true"
-            | "SkipDryRunOnMissingResource=true"
             | "PruneLast=true"
             | "Validate=true"
             | "CreateNamespace=false"

@@ -187,7 +187,7 @@ fn later(now: Timestamp, then: Timestamp) -> Option<Duration> {
 
 /// Whether a sync could change anything about an object.
 fn is_work(object: &Observed, policy: Automated, keep_all: bool) -> bool {
-    let prunable = object.requires_pruning && policy.prune && !object.keeps && !keep_all;
+    let prunable = object.requires_pruning && !object.extraneous && policy.prune && !object.keeps && !keep_all;
     object.is_to_be_applied()
         || prunable
         || (policy.self_heal && object.foreign.is_some() && object.shared_with.is_none())
@@ -258,6 +258,7 @@ mod tests {
             forbidden: None,
             shared_with: None,
             requires_pruning,
+            extraneous: false,
             keeps: false,
             foreign: None,
             wave: 0,

@@ -354,6 +354,7 @@ mod tests {
             forbidden: None,
             shared_with: None,
             requires_pruning: false,
+            extraneous: false,
             keeps: false,
             foreign: None,
             wave: 0,

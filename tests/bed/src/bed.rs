@@ -56,7 +56,7 @@ pub struct Parts {
 }
 
 impl Bed {
-    /// Starts control plane, OpenBao and stand-in kubelet with their data in `folder`.
+    /// Starts control plane and OpenBao with their data in `folder`.
     ///
     /// # Errors
     ///
@@ -64,7 +64,6 @@ impl Bed {
     pub fn start(cache: &Cache, folder: &Path, checkout: &Path, programs: &Path) -> Result<Parts> {
         let plane = Plane::start(cache, &folder.join("plane"))?;
         let vault = Vault::start(cache, &folder.join("vault"))?;
-        crate::kubelet::start(plane.kubeconfig.clone())?;
         let bed = Self {
             folder: folder.to_owned(),
             checkout: checkout.to_owned(),
@@ -80,6 +79,15 @@ impl Bed {
             kubeseal: cache.kubeseal()?,
         };
         Ok(Parts { bed, _vault: vault, _plane: plane })
+    }
+
+    /// Starts the stand-in kubelet: Pods become Ready and Jobs finish from now on.
+    ///
+    /// # Errors
+    ///
+    /// No thread for it.
+    pub fn play_kubelet(&self) -> Result<()> {
+        crate::kubelet::start(self.kubeconfig.clone())
     }
 
     /// The bed that `cargo bed test` started for this test binary.

@@ -34,6 +34,7 @@ pub(crate) fn run(folder: &Path, _name: &str) -> Result<()> {
     let cache = Cache::open()?;
     let release = programs().join("../release");
     let parts = Bed::start(&cache, folder, &checkout(), &release)?;
+    parts.bed.play_kubelet()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let operator = runtime.block_on(async {
         let cluster = parts.bed.cluster().await?;

@@ -62,6 +62,7 @@ pub(crate) fn with_servers(folder: &Path, filter: Option<&str>) -> Result<()> {
     let started = Instant::now();
     let cache = Cache::open()?;
     let parts = Bed::start(&cache, folder, &checkout(), &programs())?;
+    parts.bed.play_kubelet()?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let cluster = parts.bed.cluster().await?;

@@ -27,7 +27,9 @@ pub fn start(kubeconfig: PathBuf) -> Result<()> {
             let mut address = 1_u16;
             loop {
                 for pod in cluster.list("v1 Pod", "").await.unwrap_or_default() {
-                    if pod["status"]["phase"] == "Pending" {
+                    // The operator's own Pods stay Pending: it runs as a process.
+                    let is_ours = pod["metadata"]["labels"]["app.kubernetes.io/name"] == "chancery";
+                    if pod["status"]["phase"] == "Pending" && !is_ours {
                         address = address.wrapping_add(1);
                         // A Pod that went meanwhile is nobody's trouble.
                         let _ = run(&cluster, &pod, address).await;

@@ -38,7 +38,11 @@ enum Verb {
         filter: Option<String>,
     },
     /// A bed to play with: prints the addresses and runs until interrupted
-    Up,
+    Up {
+        /// Leave Pods and Jobs as they are: somebody else plays the kubelet
+        #[arg(long)]
+        no_kubelet: bool,
+    },
     /// Measure; without a name, list what can be measured
     Bench {
         /// What to measure
@@ -93,10 +97,10 @@ fn run(verb: &Verb) -> Result<()> {
             }
             inside(&|folder| checks::with_servers(folder, filter.as_deref()))
         }
-        Verb::Up => {
+        Verb::Up { no_kubelet } => {
             cache::check_machine()?;
             prepare(&[])?;
-            in_folder(&up)
+            in_folder(&|folder| up(folder, !no_kubelet))
         }
         Verb::Bench { name } => {
             cache::check_machine()?;
@@ -182,9 +186,12 @@ fn keep_logs(folder: &Path) {
     say(format!("the servers' logs are in {}", place.display()));
 }
 
-fn up(folder: &Path) -> Result<()> {
+fn up(folder: &Path, with_kubelet: bool) -> Result<()> {
     let cache = Cache::open()?;
     let parts = Bed::start(&cache, folder, &checkout(), &programs())?;
+    if with_kubelet {
+        parts.bed.play_kubelet()?;
+    }
     let git = bed::git::GitServer::start(&folder.join("git"))?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -204,6 +211,7 @@ fn up(folder: &Path) -> Result<()> {
 fn shell(folder: &Path) -> Result<()> {
     let cache = Cache::open()?;
     let parts = Bed::start(&cache, folder, &checkout(), &programs())?;
+    parts.bed.play_kubelet()?;
     let tools = [&parts.bed.kubectl, &parts.bed.kubeseal, &parts.bed.operator, &cache.bao()?];
     let mut path: Vec<OsString> = tools.iter().filter_map(|tool| Some(tool.parent()?.into())).collect();
     path.extend(std::env::var_os("PATH"));

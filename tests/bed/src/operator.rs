@@ -107,6 +107,11 @@ impl Operator {
         Ok(Running { process, metrics_url: self.metrics_url.clone() })
     }
 
+    /// What is run, as one would type it.
+    pub fn command_line(&self) -> String {
+        format!("chancery --namespace={} {}", self.namespace, self.arguments.join(" "))
+    }
+
     /// Where its log is.
     pub fn log(&self) -> &Path {
         &self.log
