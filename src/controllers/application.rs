@@ -1,50 +1,41 @@
 //! Application: from a commit to objects, and back to what Git says when somebody changes them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::repositories::{self, Repositories, Target};
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::address::normalise;
 use crate::api::app_project::DEFAULT;
-use crate::api::application::{
-    Application, FINALIZER, HistoryEntry, OperationState, REFRESH, SKIP_RECONCILE, TRACKING_ID,
-};
+use crate::api::application::{Application, ApplicationStatus, HistoryEntry, OperationState, REFRESH, SKIP_RECONCILE};
 use crate::api::doorbell;
-use crate::cluster::{self, Live, Scope, Seen, Watched};
-use crate::decide::application::desired::{self, Belonging, Desire, Desired};
-use crate::decide::application::health::{self, Health};
-use crate::decide::application::prune::{self, Claim};
+use crate::cluster::{self, Live, Scope, Watched};
+use crate::decide::application::desired::Desire;
+use crate::decide::application::health::Health;
 use crate::decide::application::spec::{self, Bounds, Spec};
 use crate::decide::application::sync::{self, Due, Request};
-use crate::decide::application::{
-    COMPARISON, DELETION, Finding, INVALID_SPEC, Observed, SHARED, SYNC, SyncCode, UNSUPPORTED, diff, foreign, order,
-    project, tracking,
-};
+use crate::decide::application::{COMPARISON, Finding, INVALID_SPEC, Observed, SYNC, SyncCode};
 use crate::decide::status::application::{self as status, Comparison, Outcome};
 use crate::error::{Classify, Retry};
-use crate::plan::{Change, Manifest, Next, Note, ObjectKey, ObjectRef, Propagation, Verdict};
+use crate::plan::{Next, Note, ObjectKey, ObjectRef, Verdict};
 use crate::scheduler::{Class, Scheduler};
 
+mod comparing;
+mod deletion;
 mod syncing;
+mod waking;
 
 /// Field manager of what Applications apply: Argo CD's, so that a hand-over moves no field (D9).
 const MANAGER: &str = "argocd-controller";
 /// Objects of one Application that are looked at, or written, at a time.
 const AT_A_TIME: usize = 16;
-/// An object that changes this often while it is compared is told as out of sync.
-const VERSIONS: usize = 5;
 /// Without any event an Application is looked at again after this time: watches tell everything else.
 const RESYNC: Duration = Duration::from_secs(600);
-/// How long a deletion waits before it looks whether everything is gone, without an event.
-const DELETION_PAUSE: Duration = Duration::from_secs(2);
 
 struct Applications {
     context: Context,
@@ -110,15 +101,17 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     context.need(&stores.doorbells);
     let queue = Scheduler::default();
     let (hints, rung) = tokio::sync::mpsc::unbounded_channel();
-    wake_by_applications(stores, &queue);
-    wake_by_projects(stores, &queue);
-    wake_by_doorbell(stores, hints);
+    waking::wake_by_applications(stores, &queue);
+    waking::wake_by_projects(stores, &queue);
+    waking::wake_by_doorbell(stores, hints);
     let settings = &context.settings;
     let control_namespace = control_namespace(context);
     let repositories = Arc::new(Repositories::new(&context.cluster, &control_namespace, &settings.cache_dir));
     let live = Live::new(&context.cluster, context.stop.clone(), {
         let (queue, applications) = (queue.clone(), stores.applications.clone());
-        move |seen, object, metadata| wake_by_object(&queue, &applications, &control_namespace, seen, object, metadata)
+        move |seen, object, metadata| {
+            waking::wake_by_object(&queue, &applications, &control_namespace, seen, object, metadata)
+        }
     });
     let controller = Arc::new(Applications {
         context: context.clone(),
@@ -130,7 +123,7 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     let (context, applications) = (context.clone(), stores.applications.clone());
     Box::pin(async move {
         controller.prepare(&queue).await;
-        let polling = poll(context.clone(), applications, repositories, queue.clone(), rung);
+        let polling = waking::poll(context.clone(), applications, repositories, queue.clone(), rung);
         futures::join!(drive(context, controller, queue), polling);
     })
 }
@@ -138,119 +131,6 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
 /// Namespace of projects and repository Secrets.
 fn control_namespace(context: &Context) -> String {
     context.settings.application_namespaces.first().cloned().unwrap_or_else(|| "argocd".to_owned())
-}
-
-fn wake_by_applications(stores: &Stores, queue: &Scheduler) {
-    let (queue, all) = (queue.clone(), stores.applications.clone());
-    stores.applications.on_seen(move |seen, key, object| match seen {
-        Seen::Listed => {
-            let asks = object
-                .0
-                .as_ref()
-                .is_ok_and(|application| application.operation.is_some() || application.status.is_none());
-            queue.push(key.clone(), if asks { Class::Changed } else { Class::Backlog });
-        }
-        Seen::Made => queue.push(key.clone(), Class::New),
-        Seen::Changed => queue.push(key.clone(), Class::Changed),
-        Seen::Gone => {
-            queue.push(key.clone(), Class::Changed);
-            wake_sharers(&queue, &all);
-        }
-        Seen::Touched => {}
-    });
-}
-
-/// What another Application held may be free now.
-fn wake_sharers(queue: &Scheduler, applications: &Watched<Application>) {
-    for object in applications.all() {
-        let Ok(application) = &object.0 else { continue };
-        let conditions = application.status.iter().flat_map(|status| &status.conditions);
-        if conditions.into_iter().any(|condition| condition.type_ == SHARED) {
-            queue.push(key_of(application), Class::Woken);
-        }
-    }
-}
-
-fn wake_by_projects(stores: &Stores, queue: &Scheduler) {
-    let (queue, applications) = (queue.clone(), stores.applications.clone());
-    stores.projects.on_seen(move |seen, key, _| {
-        if matches!(seen, Seen::Listed | Seen::Touched) {
-            return;
-        }
-        for object in applications.all() {
-            if let Ok(application) = &object.0
-                && spec::project_name(application) == key.name
-            {
-                queue.push(key_of(application), Class::Woken);
-            }
-        }
-    });
-}
-
-fn wake_by_doorbell(stores: &Stores, hints: tokio::sync::mpsc::UnboundedSender<String>) {
-    let heard = Mutex::new(HashSet::new());
-    stores.doorbells.on_seen(move |seen, _, object| {
-        let Ok(doorbell) = &object.0 else { return };
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: HashSet<_> = doorbell.spec.hints.iter().cloned().collect();
-        for hint in now.difference(&heard).filter(|_| seen != Seen::Listed) {
-            if let Some(repository) = &hint.repository {
-                // Nobody listens while another replica leads.
-                let _ = hints.send(repository.clone());
-            }
-        }
-        *heard = now;
-    });
-}
-
-fn wake_by_object(
-    queue: &Scheduler,
-    applications: &Watched<Application>,
-    control_namespace: &str,
-    seen: Seen,
-    object: &ObjectRef,
-    metadata: &ObjectMeta,
-) {
-    if seen == Seen::Listed {
-        return;
-    }
-    let id = metadata.annotations.as_ref().and_then(|annotations| annotations.get(TRACKING_ID));
-    let Some((instance, _)) = id.and_then(|id| tracking::read(id, object)) else { return };
-    let key = tracking::application(instance, control_namespace);
-    if applications.get(&key).is_some() {
-        queue.push(key, Class::Woken);
-    }
-    if seen == Seen::Gone {
-        wake_sharers(queue, applications);
-    }
-}
-
-/// Asks all remotes now and then, and one at once when the doorbell rings for it.
-async fn poll(
-    context: Context,
-    applications: Watched<Application>,
-    repositories: Arc<Repositories>,
-    queue: Scheduler,
-    mut rung: tokio::sync::mpsc::UnboundedReceiver<String>,
-) {
-    loop {
-        let only = tokio::select! {
-            () = context.stop.cancelled() => return,
-            hint = rung.recv() => match hint {
-                Some(repository) => Some(normalise(&repository)),
-                None => return,
-            },
-            () = tokio::time::sleep(context.settings.git_poll) => None,
-        };
-        let all: Vec<Application> =
-            applications.all().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect();
-        let Some(moved) = context.stop.run_until_cancelled(repositories.poll(&all, only.as_deref())).await else {
-            return;
-        };
-        for key in moved {
-            queue.push(key, Class::Woken);
-        }
-    }
 }
 
 impl Reconcile for Applications {
@@ -479,294 +359,6 @@ impl Applications {
         self.conclude(application, status, Some(note), next, pause.is_none()).await
     }
 
-    /// Compares what Git declares with what runs.
-    ///
-    /// `trusted` says that what was written a moment ago is taken as it was written: the watch will tell of anything later.
-    async fn compare(
-        &self,
-        spec: &Spec<'_>,
-        target: &Target,
-        memory: &mut Memory,
-        trusted: bool,
-    ) -> Result<Compared, Error> {
-        let rendered = &target.rendered.objects;
-        let mut kinds: BTreeSet<(String, String)> = rendered
-            .iter()
-            .map(|located| (located.manifest.api_version().to_owned(), located.manifest.kind().to_owned()))
-            .collect();
-        let mut scopes = HashMap::new();
-        for (api_version, kind) in &kinds {
-            match self.context.cluster.kind(api_version, kind).await {
-                Ok(known) => drop(scopes.insert((api_version.clone(), kind.clone()), known.namespaced)),
-                Err(cluster::Error::UnknownKind { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let mut coming = scopes.clone();
-        coming.extend(rendered.iter().flat_map(|located| desired::defined(&located.manifest)));
-        let instance = tracking::instance(&spec.key, &control_namespace(&self.context));
-        let mut desire = desired::desire(
-            rendered.iter().map(|located| (located.file.as_str(), &located.manifest)),
-            Belonging { instance: &instance, namespace: spec.namespace },
-            |api_version, kind| coming.get(&(api_version.to_owned(), kind.to_owned())).copied(),
-        );
-        if let Some(application) = self.stores.applications.find(&spec.key) {
-            kinds.extend(status::kinds(&application));
-        }
-        for (api_version, kind) in &kinds {
-            match self.live.follow(api_version, kind).await {
-                Ok(()) | Err(cluster::Error::UnknownKind { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let known = std::mem::take(&mut memory.verified);
-        let looks = desire.objects.iter().enumerate().map(|(index, desired)| {
-            let is_known = scopes.contains_key(&(desired.object.api_version.clone(), desired.object.kind.clone()));
-            let before = known.get(&desired.object);
-            self.observe(spec, desired, index, &instance, is_known, before, trusted).boxed()
-        });
-        let mut observed = Vec::with_capacity(desire.objects.len());
-        for look in several(looks.collect()).await {
-            let (object, verified) = look?;
-            if let Some(verified) = verified {
-                memory.verified.insert(object.object.clone(), verified);
-            }
-            observed.push(object);
-        }
-        let mut findings = std::mem::take(&mut desire.findings);
-        findings.extend(observed.iter().filter_map(|object| {
-            let theirs = object.shared_with.as_ref()?;
-            let message = format!(
-                "{}/{} is part of applications {} and {theirs}",
-                object.object.kind, object.object.key.name, instance
-            );
-            Some(Finding::new(SHARED, message))
-        }));
-        if !spec.unsupported.is_empty() {
-            let message = format!("not honoured by this version: {}", spec.unsupported.join(", "));
-            findings.push(Finding::new(UNSUPPORTED, message));
-        }
-        if !desire.hooks.is_empty() {
-            let hooks: Vec<_> = desire.hooks.iter().take(10).map(ToString::to_string).collect();
-            let message = format!("hooks are not run by this version, so nothing is synced: {}", hooks.join(", "));
-            findings.push(Finding::new(UNSUPPORTED, message));
-        }
-        let mut listed: Vec<ObjectRef> = desire.hooks.iter().chain(&desire.skipped).cloned().collect();
-        self.find_what_left(spec, &desire, &instance, &mut observed, &mut listed).await?;
-        Ok(Compared { desire, observed, listed, findings })
-    }
-
-    /// Looks at one desired object: at what the watch says when that is enough, at the object itself otherwise.
-    #[expect(clippy::too_many_arguments, reason = "one look, and all that it depends on")]
-    async fn observe(
-        &self,
-        spec: &Spec<'_>,
-        desired: &Desired,
-        index: usize,
-        instance: &str,
-        is_known: bool,
-        before: Option<&Verified>,
-        trusted: bool,
-    ) -> Result<(Observed, Option<Verified>), Error> {
-        let mut object = Observed {
-            object: desired.object.clone(),
-            desired: Some(index),
-            uid: None,
-            sync: Some(SyncCode::OutOfSync),
-            health: None,
-            forbidden: None,
-            shared_with: None,
-            requires_pruning: false,
-            extraneous: false,
-            keeps: false,
-            foreign: None,
-            wave: desired.wave,
-        };
-        let refusal = project::refusal(spec.project, &desired.object, desired.namespaced);
-        let refusal = refusal.or_else(|| {
-            let settings = &self.context.settings;
-            project::privilege(&desired.manifest, self.context.cluster.namespace(), &settings.application_namespaces)
-                .map(|message| (SyncCode::Unknown, message))
-        });
-        if let Some((sync, message)) = refusal {
-            object.sync = Some(sync);
-            object.forbidden = Some(message);
-            return Ok((object, None));
-        }
-        let is_placed = !desired.namespaced || !desired.object.key.namespace.is_empty();
-        if !is_known || !is_placed || desired.object.key.name.is_empty() {
-            return Ok((object, None));
-        }
-        let seen = self.live.get(&desired.object).and_then(|metadata| metadata.resource_version.clone());
-        if let Some(verified) = before
-            && verified.desired == desired.hash
-            && (trusted || seen.as_ref() == Some(&verified.resource_version))
-        {
-            object.take(verified);
-            return Ok((object, Some(verified.clone())));
-        }
-        let Some(live) = self.context.cluster.get(&desired.object).await? else {
-            return Ok((object, None));
-        };
-        if let Some(theirs) = self.other_application(&live, &desired.object, instance) {
-            object.uid = Some(live.uid().to_owned());
-            object.health = health::of(&live);
-            object.shared_with = Some(theirs);
-            return Ok((object, None));
-        }
-        let Some((live, sync)) = self.tried(desired, live).await? else { return Ok((object, None)) };
-        let verified = Verified::of(desired, &live, sync, heals(spec));
-        object.take(&verified);
-        Ok((object, Some(verified)))
-    }
-
-    /// Compares an object with what an apply would make of it: of this very version, because somebody else may write
-    /// between the two requests. None when it went meanwhile.
-    async fn tried(&self, desired: &Desired, mut live: Manifest) -> Result<Option<(Manifest, SyncCode)>, Error> {
-        for _ in 0..VERSIONS {
-            let predicted = match self.context.cluster.dry_run(&desired.manifest, MANAGER).await {
-                Ok(predicted) => predicted,
-                // The sync will tell it.
-                Err(
-                    cluster::Error::Invalid { .. }
-                    | cluster::Error::Forbidden(_)
-                    | cluster::Error::NamespaceTerminating(_)
-                    | cluster::Error::NotFound(_),
-                ) => return Ok(Some((live, SyncCode::OutOfSync))),
-                Err(error) => return Err(error.into()),
-            };
-            if diff::same(&live, &predicted) {
-                return Ok(Some((live, SyncCode::Synced)));
-            }
-            match self.context.cluster.get(&desired.object).await? {
-                Some(now) if now.resource_version() == live.resource_version() => break,
-                Some(now) => live = now,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some((live, SyncCode::OutOfSync)))
-    }
-
-    /// Adds what is ours and no longer in Git, and lists copies.
-    async fn find_what_left(
-        &self,
-        spec: &Spec<'_>,
-        desire: &Desire,
-        instance: &str,
-        observed: &mut Vec<Observed>,
-        listed: &mut Vec<ObjectRef>,
-    ) -> Result<(), Error> {
-        let identity = |object: &ObjectRef| (object.group().to_owned(), object.kind.clone(), object.key.clone());
-        let declared: HashSet<_> = desire
-            .objects
-            .iter()
-            .map(|desired| &desired.object)
-            .chain(&desire.hooks)
-            .chain(&desire.skipped)
-            .map(identity)
-            .collect();
-        for (object, metadata) in self.live.all() {
-            if declared.contains(&identity(&object)) {
-                continue;
-            }
-            match prune::claim(&object, &metadata, instance) {
-                Claim::Foreign => {}
-                Claim::Copied => listed.push(object),
-                Claim::Managed { keeps, extraneous, .. } => {
-                    let namespaced = !object.key.namespace.is_empty();
-                    // What the project does not permit is not this Application's to delete.
-                    if project::refusal(spec.project, &object, namespaced).is_some() {
-                        continue;
-                    }
-                    let live = if health::has_rule(&object) { self.context.cluster.get(&object).await? } else { None };
-                    observed.push(Observed {
-                        health: live.as_ref().and_then(health::of),
-                        uid: metadata.uid.clone(),
-                        desired: None,
-                        sync: Some(SyncCode::OutOfSync),
-                        forbidden: None,
-                        shared_with: None,
-                        requires_pruning: true,
-                        extraneous,
-                        keeps,
-                        foreign: None,
-                        wave: 0,
-                        object,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The other Application that an object belongs to, if that one is there and stays.
-    fn other_application(&self, live: &Manifest, object: &ObjectRef, instance: &str) -> Option<String> {
-        let (theirs, own) = tracking::read(live.annotation(TRACKING_ID)?, object)?;
-        if theirs == instance || !own {
-            return None;
-        }
-        let other = self.stores.applications.find(&tracking::application(theirs, &control_namespace(&self.context)))?;
-        other.metadata.deletion_timestamp.is_none().then(|| theirs.to_owned())
-    }
-
-    /// Deletes what an Application manages when it is to go with it, and lets the Application go then.
-    async fn take_down(&self, application: &Application) -> Result<Verdict, Error> {
-        let finalizers = application.metadata.finalizers.clone().unwrap_or_default();
-        let Some(finalizer) = finalizers
-            .iter()
-            .find(|finalizer| finalizer.split("/").next() == Some(FINALIZER) || finalizer.starts_with(FINALIZER))
-        else {
-            return Ok(Verdict::silent(Next::OnChange));
-        };
-        let propagation =
-            if finalizer.ends_with("/background") { Propagation::Background } else { Propagation::Foreground };
-        for (api_version, kind) in status::kinds(application) {
-            match self.live.follow(&api_version, &kind).await {
-                Ok(()) | Err(cluster::Error::UnknownKind { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let instance = tracking::instance(&key_of(application), &control_namespace(&self.context));
-        let project = self
-            .stores
-            .projects
-            .find(&ObjectKey::new(control_namespace(&self.context), spec::project_name(application)));
-        let permitted = |object: &ObjectRef| {
-            project
-                .as_ref()
-                .is_some_and(|project| project::refusal(project, object, !object.key.namespace.is_empty()).is_none())
-        };
-        let mut left: Vec<_> = self
-            .live
-            .all()
-            .into_iter()
-            .filter(|(object, metadata)| {
-                matches!(prune::claim(object, metadata, &instance), Claim::Managed { outlives: false, .. })
-                    && permitted(object)
-            })
-            .collect();
-        if left.is_empty() {
-            let rest: Vec<_> = finalizers.iter().filter(|known| *known != finalizer).collect();
-            let also =
-                json!({ "metadata": { "finalizers": rest, "resourceVersion": application.metadata.resource_version } });
-            return Ok(Verdict { also: Some(also), ..Verdict::silent(Next::OnChange) });
-        }
-        left.sort_by_cached_key(|(object, _)| std::cmp::Reverse(order::key(0, object)));
-        let mut findings = Vec::new();
-        for (object, metadata) in left.iter().filter(|(_, metadata)| metadata.deletion_timestamp.is_none()) {
-            let change = Change::Delete { object: object.clone(), uid: metadata.uid.clone(), propagation };
-            if let Err(error) = self.context.cluster.carry_out(&change).await {
-                findings.push(Finding::new(DELETION, error.to_string()));
-            }
-        }
-        if findings.is_empty() {
-            return Ok(Verdict::silent(Next::After(DELETION_PAUSE)));
-        }
-        let note = findings.first().map(|finding| warning(finding.kind, &finding.message));
-        let status = status::invalid(application, findings, Timestamp::now());
-        Ok(Verdict::told(serde_json::to_value(status).ok(), note, Next::Backoff))
-    }
-
     async fn uncomparable(&self, application: &Application, error: repositories::Error) -> Result<Verdict, Error> {
         let retry = match &error {
             repositories::Error::Cluster(error) => return Err(error.clone().into()),
@@ -788,12 +380,7 @@ impl Applications {
         self.conclude(application, status, note, next, true).await
     }
 
-    fn status_of(
-        &self,
-        application: &Application,
-        target: &Target,
-        compared: &Compared,
-    ) -> crate::api::application::ApplicationStatus {
+    fn status_of(&self, application: &Application, target: &Target, compared: &Compared) -> ApplicationStatus {
         let comparison = Comparison {
             revision: &target.revision,
             observed: &compared.observed,
@@ -807,7 +394,7 @@ impl Applications {
     async fn conclude(
         &self,
         application: &Application,
-        status: crate::api::application::ApplicationStatus,
+        status: ApplicationStatus,
         note: Option<Note>,
         next: Next,
         operation_is_done: bool,
@@ -846,30 +433,6 @@ impl Compared {
     /// Whether automation may go on: what Git declares is complete, and all of it is understood.
     fn may_be_synced(&self) -> bool {
         self.desire.hooks.is_empty() && !self.findings.iter().any(|finding| finding.kind == INVALID_SPEC)
-    }
-}
-
-impl Verified {
-    fn of(desired: &Desired, live: &Manifest, sync: SyncCode, heals: bool) -> Self {
-        let pointers = if heals { foreign::pointers(live) } else { Vec::new() };
-        let foreign = (!pointers.is_empty()).then(|| (pointers, live.resource_version().to_owned()));
-        Self {
-            desired: desired.hash,
-            uid: live.uid().to_owned(),
-            resource_version: live.resource_version().to_owned(),
-            sync: if foreign.is_some() { SyncCode::OutOfSync } else { sync },
-            health: health::of(live),
-            foreign,
-        }
-    }
-}
-
-impl Observed {
-    fn take(&mut self, verified: &Verified) {
-        self.uid = Some(verified.uid.clone());
-        self.sync = Some(verified.sync);
-        self.health = verified.health.clone();
-        self.foreign = verified.foreign.clone();
     }
 }
 
