@@ -6,5 +6,6 @@ mod external_secret;
 mod ground;
 mod keys;
 mod project;
+mod seal;
 mod sealed_secret;
 mod support;

@@ -9,8 +9,7 @@ use bed::Tenant;
 use bed::cluster::PATIENCE;
 use serde_json::{Value, json};
 
-/// A plaintext that must never be seen anywhere but in Secrets; see `canary`.
-pub(crate) const CANARY: &str = "canary-7f3a9b-value";
+pub(crate) use bed::canary::CANARY;
 
 /// The certificate that an operator serves, in a file.
 pub(crate) async fn certificate(tenant: &Tenant, url: &str) -> std::path::PathBuf {

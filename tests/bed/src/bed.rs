@@ -242,6 +242,35 @@ impl Tenant {
         Operator::new(&self.bed.operator, &self.folder, &self.keys, (&self.bed.url, &self.bed.ca, &token), &all)
     }
 
+    /// Puts a Service before an operator in its own namespace, so that the API server's Service proxy leads to it: a
+    /// stand-in Pod with our address, and Endpoints.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the API server.
+    pub async fn expose(&self, operator: &Operator, service: &str) -> Result<()> {
+        use serde_json::json;
+        let (address, port) = operator.url.trim_start_matches("http://").rsplit_once(':').context("no port")?;
+        let port: u16 = port.parse()?;
+        let metadata = json!({ "name": service, "namespace": self.keys });
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "spec": { "serviceAccountName": "chancery", "containers": [{ "name": "operator", "image": "stand-in" }] },
+        });
+        self.cluster.apply_object(&pod).await?;
+        let status = json!({ "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] });
+        self.cluster.patch_status("v1 Pod", &self.keys, service, &status).await?;
+        let ports = json!([{ "name": "http", "port": port }]);
+        let object = json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": { "ports": ports } });
+        self.cluster.apply_object(&object).await?;
+        let target = json!({ "kind": "Pod", "name": service, "namespace": self.keys });
+        let endpoints = json!({
+            "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata,
+            "subsets": [{ "addresses": [{ "ip": address, "targetRef": target }], "ports": ports }],
+        });
+        self.cluster.apply_object(&endpoints).await.map(drop)
+    }
+
     /// A Git server of its own.
     ///
     /// # Errors

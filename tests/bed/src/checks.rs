@@ -78,7 +78,20 @@ pub(crate) fn with_servers(folder: &Path, filter: Option<&str>) -> Result<()> {
         .env(variable, file)
         .env("CARGO_MANIFEST_DIR", checkout())
         .current_dir(checkout());
-    step("server tests", &mut tests)
+    step("server tests", &mut tests)?;
+    say("── no value anywhere but in Secrets");
+    let seen = runtime.block_on(bed::canary::search(&parts.bed, folder))?;
+    if !seen.is_empty() {
+        bail!("values were seen:\n{}", seen.join("\n"));
+    }
+    say("✓ no value anywhere but in Secrets");
+    Ok(())
+}
+
+/// That a bed leaves nothing behind, however it ends.
+pub(crate) fn leaves_nothing() -> Result<()> {
+    say("── a bed leaves nothing behind");
+    super::leftovers::check()
 }
 
 /// Where the path of the server tests is noted, for the pass inside namespaces.

@@ -8,6 +8,8 @@
 pub mod audit;
 /// Tools, built or installed once.
 pub mod cache;
+/// Values that must never be seen.
+pub mod canary;
 /// Talking to the API server the way kubectl does.
 pub mod cluster;
 /// A Git server with smart HTTP over TLS.
@@ -18,6 +20,8 @@ pub mod kubelet;
 pub mod namespaces;
 /// The operator as a process.
 pub mod operator;
+/// The reference controllers beside us.
+pub mod peer;
 /// etcd, kube-apiserver, kube-controller-manager.
 pub mod plane;
 /// Child processes.

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod checks;
 mod demo;
+mod leftovers;
 
 /// The real servers under Chancery's tests and demo, started on loopback and gone without a trace.
 #[derive(Debug, Parser)]
@@ -94,6 +95,9 @@ fn run(verb: &Verb) -> Result<()> {
                 }
                 prepare(&["--all-targets"])?;
                 checks::build_server_tests()?;
+                if filter.is_none() {
+                    checks::leaves_nothing()?;
+                }
             }
             inside(&|folder| checks::with_servers(folder, filter.as_deref()))
         }
@@ -159,11 +163,28 @@ fn inside(work: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
 /// Runs `work` in a temporary folder that is gone afterwards.
 fn in_folder(work: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("chancery-bed-").tempdir()?;
+    sweep_after_us(folder.path())?;
     let worked = work(folder.path());
     if worked.is_err() {
         keep_logs(folder.path());
     }
     worked
+}
+
+/// Leaves somebody behind who takes the folder away when we could not: after a kill nobody else would.
+fn sweep_after_us(folder: &Path) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.2; done; rm -rf \"$2\"";
+    Command::new("sh")
+        .args(["-c", wait, "sweeper", &std::process::id().to_string()])
+        .arg(folder)
+        .process_group(0)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .context("cannot start sh")?;
+    Ok(())
 }
 
 /// Copies the servers' logs to where they outlive the bed.

@@ -31,7 +31,9 @@ pub struct Operator {
 #[derive(Debug)]
 pub struct Running {
     process: Process,
+    url: String,
     metrics_url: String,
+    answers: PathBuf,
 }
 
 impl Operator {
@@ -76,6 +78,16 @@ impl Operator {
         })
     }
 
+    /// The same at an address that is not loopback, which the API server's Service proxy reaches.
+    ///
+    /// # Errors
+    ///
+    /// No free port.
+    pub fn reachable(mut self) -> Result<Self> {
+        self.url = format!("http://{}:{}", crate::namespaces::OWN_ADDRESS, free_port()?);
+        Ok(self)
+    }
+
     /// The same with one more argument.
     #[must_use]
     pub fn with(mut self, argument: &str) -> Self {
@@ -104,7 +116,7 @@ impl Operator {
         let mut process = Process::start("chancery", command, &self.log)?;
         let probe = address(&self.metrics_url);
         process.wait_until(START, || ready(&probe))?;
-        Ok(Running { process, metrics_url: self.metrics_url.clone() })
+        Ok(Running { process, url: self.url.clone(), metrics_url: self.metrics_url.clone(), answers: self.log.clone() })
     }
 
     /// What is run, as one would type it.
@@ -118,14 +130,35 @@ impl Operator {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.keep_answers();
+    }
+}
+
 impl Running {
+    /// Writes down what it answers over HTTP, for the search after all tests.
+    fn keep_answers(&mut self) {
+        let mut answers = String::new();
+        for (url, path) in
+            [(&self.metrics_url, "/metrics"), (&self.metrics_url, "/readyz"), (&self.url, "/v1/cert.pem")]
+        {
+            answers += &get(url.trim_start_matches("http://"), path).unwrap_or_default();
+        }
+        if !answers.is_empty() {
+            let _ = std::fs::write(self.answers.with_extension("answers"), answers);
+        }
+    }
+
     /// SIGTERM; true when it ended by itself with success.
     pub fn stop(mut self) -> bool {
+        self.keep_answers();
         self.process.stop(Duration::from_secs(20))
     }
 
     /// SIGKILL.
     pub fn kill(mut self) {
+        self.keep_answers();
         self.process.kill();
     }
 
@@ -170,13 +203,18 @@ impl Running {
     }
 }
 
-/// Whether `/readyz` answers 200: by hand, because this runs inside and outside of runtimes.
+/// Whether `/readyz` answers 200.
 fn ready(address: &str) -> bool {
+    get(address, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// One request by hand, because this runs inside and outside of runtimes.
+fn get(address: &str, path: &str) -> Option<String> {
     use std::io::{Read, Write};
-    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: bed\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: bed\r\nConnection: close\r\n\r\n").is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.1 200")
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
