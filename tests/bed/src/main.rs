@@ -223,7 +223,8 @@ fn up(folder: &Path, with_kubelet: bool) -> Result<()> {
     say(format!("export KUBECONFIG={}", parts.bed.kubeconfig.display()));
     say(format!("export VAULT_ADDR={} VAULT_TOKEN={}", parts.bed.vault_url, bed::vault::ROOT_TOKEN));
     say(format!("Git server: {} (user {}, password {})", git.url, bed::git::USER, bed::git::PASSWORD));
-    say(format!("programs: {}; kubectl: {}", programs().display(), parts.bed.kubectl.display()));
+    let kubectl = parts.bed.kubectl.parent().unwrap_or(Path::new("")).display();
+    say(format!("export PATH={}:{kubectl}:$PATH", programs().display()));
     say("Ctrl-C ends it");
     runtime.block_on(tokio::signal::ctrl_c())?;
     Ok(())
