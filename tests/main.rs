@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod application;
+mod deploy;
 mod external_secret;
 mod ground;
 mod keys;

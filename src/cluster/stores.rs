@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::Cluster;
+use super::{Cluster, Scope};
 use crate::plan::ObjectKey;
 
 /// An object, or why it cannot be read.
@@ -67,6 +67,8 @@ struct Inner<K: Watchable> {
     listeners: Mutex<Vec<Listener<K>>>,
     /// Sources that have not been listed completely yet.
     unlisted: AtomicUsize,
+    /// A list that we are not allowed counts as an empty one.
+    may_be_forbidden: bool,
 }
 
 struct Source<K: Watchable> {
@@ -92,12 +94,17 @@ impl Cluster {
         Watched::new(namespaces.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect())
     }
 
-    /// Prepares the watch of a cluster-scoped kind.
+    /// Prepares the watch of a cluster-scoped kind. Where only some namespaces are ours, we may not be allowed to: then
+    /// there are none, and the log says so once in a while.
     pub fn watched_cluster<K>(&self) -> Watched<K>
     where
         K: Watchable,
     {
-        Watched::new(vec![Api::all(self.client.clone())])
+        let mut watched = Watched::new(vec![Api::all(self.client.clone())]);
+        if let (Scope::Namespaces(_), Some(inner)) = (self.scope(), Arc::get_mut(&mut watched.inner)) {
+            inner.may_be_forbidden = true;
+        }
+        watched
     }
 }
 
@@ -111,7 +118,7 @@ impl<K: Watchable> Watched<K> {
                 Source { api, reader, writer: Mutex::new(Some(writer)) }
             })
             .collect();
-        Self { inner: Arc::new(Inner { sources, listeners: Mutex::default(), unlisted }) }
+        Self { inner: Arc::new(Inner { sources, listeners: Mutex::default(), unlisted, may_be_forbidden: false }) }
     }
 
     /// Calls `listener` for everything seen from now on. Register before [`Watched::start`].
@@ -183,6 +190,10 @@ impl<K: Watchable> Watched<K> {
                 None => return,
                 Some(Err(error)) => {
                     complaints.hear(K::kind(&()).as_ref(), &error);
+                    if self.inner.may_be_forbidden && is_forbidden(&error) && !listed_once {
+                        listed_once = true;
+                        self.inner.unlisted.fetch_sub(1, Ordering::AcqRel);
+                    }
                     tokio::time::sleep(complaints.pause()).await;
                     continue;
                 }
@@ -235,6 +246,15 @@ impl<K: Watchable> Watched<K> {
             }
         }
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return false;
+    };
+    status.code == 403
 }
 
 /// Says that a watch is broken once, and then once in a while.

@@ -149,6 +149,15 @@ impl Bed {
         run(std::process::Command::new(&self.kubectl).arg("kustomize").arg(self.checkout.join("deploy").join(folder)))
     }
 
+    /// Runs kubectl as the administrator and returns what it says.
+    ///
+    /// # Errors
+    ///
+    /// It fails: with its words.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        run(std::process::Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kubeconfig).args(arguments))
+    }
+
     /// Installs the CustomResourceDefinitions.
     ///
     /// # Errors
@@ -166,12 +175,21 @@ impl Bed {
         Ok(())
     }
 
-    /// A tenant for one test: namespaces of its own, and the rights from `deploy/` in them.
+    /// A tenant for one test: namespaces of its own, and the rights from `deploy/base` in them.
     ///
     /// # Errors
     ///
     /// Trouble with the API server.
     pub async fn tenant(&self, name: &str) -> Result<Tenant> {
+        self.tenant_from(name, "base").await
+    }
+
+    /// A tenant with the rights from another folder below `deploy/`; `team-a` there is its namespace to work in.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the API server.
+    pub async fn tenant_from(&self, name: &str, folder: &str) -> Result<Tenant> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let cluster = self.cluster().await?;
@@ -179,7 +197,7 @@ impl Bed {
         for namespace in [&keys, &apps, &work] {
             cluster.namespace(namespace).await?;
         }
-        for mut object in documents(&self.kustomize("base")?)? {
+        for mut object in documents(&self.kustomize(folder)?)? {
             let kind = object["kind"].as_str().unwrap_or_default();
             if matches!(kind, "ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding") {
                 if kind == "ClusterRoleBinding" {
@@ -188,6 +206,7 @@ impl Bed {
                 }
                 let text = object.to_string().replace("\"chancery-system\"", &format!("\"{keys}\""));
                 let text = text.replace("\"argocd\"", &format!("\"{apps}\""));
+                let text = text.replace("\"team-a\"", &format!("\"{work}\""));
                 cluster.apply_object(&serde_json::from_str(&text)?).await?;
             }
         }

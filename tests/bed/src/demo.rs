@@ -87,7 +87,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Applies `deploy/base` as it stands, and takes the operator's command line and identity from it.
     async fn install(&self) -> Result<Operator> {
-        self.kubectl(&["apply", "--server-side", "-k", &checkout().join("deploy/base").display().to_string()])?;
+        self.bed.kubectl(&["apply", "--server-side", "-k", &checkout().join("deploy/base").display().to_string()])?;
         let deployment = self.cluster.get(DEPLOYMENT, KEY_NAMESPACE, "chancery").await?;
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         let arguments: Vec<&str> = container["args"]
@@ -222,12 +222,12 @@ impl Stage<'_> {
 
     async fn revert_a_hand(&self, story: &mut Story) -> Result<()> {
         story.chapter("Somebody edits the live object: kubectl scale deployment api --replicas=5");
-        self.kubectl(&["scale", "deployment", "api", "-n", PRODUCTION, "--replicas=5"])?;
+        self.bed.kubectl(&["scale", "deployment", "api", "-n", PRODUCTION, "--replicas=5"])?;
         story.restart();
         let place = (DEPLOYMENT, PRODUCTION, "api");
         self.cluster.wait_for("two replicas again", place, PATIENCE, |object| object["spec"]["replicas"] == 2).await?;
         story.done("reverted to what Git says");
-        self.kubectl(&["delete", "secret", "db-credentials", "-n", PRODUCTION])?;
+        self.bed.kubectl(&["delete", "secret", "db-credentials", "-n", PRODUCTION])?;
         story.restart();
         self.secret("db-credentials", "password", DB_PASSWORD).await?;
         story.done("a deleted Secret is back");
@@ -331,7 +331,7 @@ impl Stage<'_> {
 
     /// A Secret made by kubectl and sealed by `seal`, as one types it.
     async fn seal(&self, operator: &Operator, name: &str, literal: &str) -> Result<String> {
-        let plain = self.kubectl(&[
+        let plain = self.bed.kubectl(&[
             "create",
             "secret",
             "generic",
@@ -360,10 +360,6 @@ impl Stage<'_> {
         let output = child.wait_with_output()?;
         ensure!(output.status.success(), "seal failed: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        bed::process::run(Command::new(&self.bed.kubectl).arg("--kubeconfig").arg(&self.bed.kubeconfig).args(arguments))
     }
 
     async fn application(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {

@@ -214,12 +214,9 @@ fn up(folder: &Path, with_kubelet: bool) -> Result<()> {
         parts.bed.play_kubelet()?;
     }
     let git = bed::git::GitServer::start(&folder.join("git"))?;
+    parts.bed.kubectl(&["apply", "--server-side", "-k", &checkout().join("deploy/base").display().to_string()])?;
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
-        let cluster = parts.bed.cluster().await?;
-        parts.bed.install_crds(&cluster).await?;
-        parts.bed.vault().await.map(drop)
-    })?;
+    runtime.block_on(async { parts.bed.vault().await.map(drop) })?;
     say(format!("export KUBECONFIG={}", parts.bed.kubeconfig.display()));
     say(format!("export VAULT_ADDR={} VAULT_TOKEN={}", parts.bed.vault_url, bed::vault::ROOT_TOKEN));
     say(format!("Git server: {} (user {}, password {})", git.url, bed::git::USER, bed::git::PASSWORD));
