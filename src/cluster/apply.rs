@@ -72,7 +72,7 @@ impl Cluster {
         (current, desired): (&Value, &Value),
         also: Option<&Value>,
         subresource: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Written, Error> {
         let mut patch = json!({ "metadata": { "uid": uid } });
         if current != desired {
             patch["status"] = merge_patch(current, desired);
@@ -87,12 +87,12 @@ impl Cluster {
         let api = self.api_of(object).await?;
         let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
         self.count("status");
-        if subresource {
-            self.within(object, api.patch_status(&object.key.name, &params, &patch)).await?;
+        let stored = if subresource {
+            self.within(object, api.patch_status(&object.key.name, &params, &patch)).await?
         } else {
-            self.within(object, api.patch(&object.key.name, &params, &patch)).await?;
-        }
-        Ok(())
+            self.within(object, api.patch(&object.key.name, &params, &patch)).await?
+        };
+        written(object, stored)
     }
 
     /// Merge-patches metadata or other top-level fields of an object of ours to read (annotations that were handled,

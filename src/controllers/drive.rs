@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use kube::Resource;
@@ -19,6 +19,9 @@ use crate::error::{Classify, Retry};
 use crate::plan::{Next, Note, ObjectKey, ObjectRef, Verdict};
 use crate::scheduler::{Class, Scheduler};
 use crate::telemetry::{ControllerLabel, ReconcileLabels};
+
+/// How long the watch may take to tell us of our own write; after that we go on all the same.
+const OWN_WRITE: Duration = Duration::from_secs(3);
 
 /// One controller: how to bring one object up to date, and how to say that it could not be done.
 pub trait Reconcile: Send + Sync + 'static {
@@ -147,8 +150,8 @@ impl<R: Reconcile> Driver<R> {
                 (self.verdict_of(object, &failure), failure.reason)
             }
         };
-        let current = serde_json::to_value(object).ok().and_then(|mut value| value.get_mut("status").map(Value::take));
-        let next = self.conclude(key, object.meta().uid.as_deref(), current, verdict).await;
+        let handled = serde_json::to_value(object).unwrap_or_default();
+        let next = self.conclude(key, object.meta().uid.as_deref(), &handled, verdict).await;
         (next, result)
     }
 
@@ -166,7 +169,7 @@ impl<R: Reconcile> Driver<R> {
             also: None,
         };
         // What its status holds is unknown: it is written over, whatever it is.
-        let next = self.conclude(key, object.meta().uid.as_deref(), None, verdict).await;
+        let next = self.conclude(key, object.meta().uid.as_deref(), &Value::Null, verdict).await;
         (next, "InvalidObject")
     }
 
@@ -181,14 +184,15 @@ impl<R: Reconcile> Driver<R> {
     }
 
     /// Writes the status if it differs, publishes the note, and says when to go on.
-    async fn conclude(&self, key: &ObjectKey, uid: Option<&str>, current: Option<Value>, verdict: Verdict) -> Next {
+    /// `handled` is the object as the decision was made on it.
+    async fn conclude(&self, key: &ObjectKey, uid: Option<&str>, handled: &Value, verdict: Verdict) -> Next {
         let object = ObjectRef {
             api_version: R::Kind::api_version(&()).into_owned(),
             kind: R::Kind::kind(&()).into_owned(),
             key: key.clone(),
         };
         let uid = uid.unwrap_or_default();
-        let current = current.unwrap_or(Value::Null);
+        let current = handled.get("status").cloned().unwrap_or_default();
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
         self.publish(&object, uid, verdict.note, changed).await;
         if !changed && verdict.also.is_none() {
@@ -200,7 +204,7 @@ impl<R: Reconcile> Driver<R> {
         let written = match write.await {
             // Somebody changed the object meanwhile: what was done is told all the same, and the change is looked at next.
             Err(cluster::Error::Conflict(_)) if verdict.also.is_some() => {
-                let also = self.still_true(&object, key, verdict.also.as_ref()).await;
+                let also = self.still_true(&object, handled, verdict.also.as_ref()).await;
                 let told =
                     api.write_status(&object, uid, (&current, &desired), also.as_ref(), R::STATUS_SUBRESOURCE).await;
                 told.and(Err(cluster::Error::Conflict(object.to_string())))
@@ -208,7 +212,10 @@ impl<R: Reconcile> Driver<R> {
             written => written,
         };
         match written {
-            Ok(()) => verdict.next,
+            Ok(written) => {
+                self.until_seen(key, &written.resource_version).await;
+                verdict.next
+            }
             Err(cluster::Error::NotFound(_) | cluster::Error::NamespaceTerminating(_)) => Next::OnChange,
             Err(error) => {
                 tracing::warn!(%error, "the status could not be written and will be");
@@ -217,17 +224,36 @@ impl<R: Reconcile> Driver<R> {
         }
     }
 
+    /// Waits until the watch has told us of our own write: the next look at the object must not be at an older version,
+    /// or it would do again what was just done.
+    async fn until_seen(&self, key: &ObjectKey, version: &str) {
+        let number = |version: &str| version.parse::<u64>().ok();
+        let started = Instant::now();
+        while started.elapsed() < OWN_WRITE {
+            let Some(object) = self.reconciler.store().get(key) else { return };
+            let seen = object.meta().resource_version.as_deref().unwrap_or_default();
+            // Versions are numbers that grow; where they are not, only the same one is known to be as new.
+            if seen == version || number(seen) > number(version) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// What of `also` still holds for the object as it stands now: fields that nobody has changed since they were
     /// handled. Annotations and finalizers are left for the next look.
-    async fn still_true(&self, object: &ObjectRef, key: &ObjectKey, also: Option<&Value>) -> Option<Value> {
-        let handled = self.reconciler.store().find(key).and_then(|handled| serde_json::to_value(handled).ok())?;
+    async fn still_true(&self, object: &ObjectRef, handled: &Value, also: Option<&Value>) -> Option<Value> {
         let now = self.context.cluster.get(object).await.ok()??;
+        let version = now.resource_version().to_owned();
+        // Read as `handled` was, so that both leave out what is empty.
+        let now: R::Kind = serde_json::from_value(now.into_value()).ok()?;
+        let now = serde_json::to_value(now).ok()?;
         let mut kept: serde_json::Map<String, Value> = also?.as_object()?.clone();
-        kept.retain(|field, _| field != "metadata" && now.fields().get(field) == handled.get(field));
+        kept.retain(|field, _| field != "metadata" && now.get(field) == handled.get(field));
         if kept.is_empty() {
             return None;
         }
-        kept.insert("metadata".to_owned(), serde_json::json!({ "resourceVersion": now.resource_version() }));
+        kept.insert("metadata".to_owned(), serde_json::json!({ "resourceVersion": version }));
         Some(Value::Object(kept))
     }
 

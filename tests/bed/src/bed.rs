@@ -272,8 +272,11 @@ impl Tenant {
         let (address, port) = operator.url.trim_start_matches("http://").rsplit_once(':').context("no port")?;
         let port: u16 = port.parse()?;
         let metadata = json!({ "name": service, "namespace": self.keys });
+        // By this label the stand-in kubelet leaves the Pod to us.
+        let labels = json!({ "app.kubernetes.io/name": "chancery" });
         let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": service, "namespace": self.keys, "labels": labels },
             "spec": { "serviceAccountName": "chancery", "containers": [{ "name": "operator", "image": "stand-in" }] },
         });
         self.cluster.apply_object(&pod).await?;

@@ -53,7 +53,9 @@ fn start(verb: &str, folder: &Path, mark: &str) -> Result<Child> {
     let shell = folder.with_extension("sh");
     std::fs::write(&shell, "#!/bin/sh\necho Ctrl-C ends it >&2\nexec sleep 600\n")?;
     std::fs::set_permissions(&shell, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let mut child = Command::new(std::env::current_exe()?)
+    // Not `current_exe`: a build in between may have put another file under this program's name.
+    let own = std::env::args_os().next().context("cannot find this program")?;
+    let mut child = Command::new(own)
         .arg(verb)
         .env("TMPDIR", folder)
         .env("SHELL", &shell)
