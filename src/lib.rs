@@ -106,6 +106,9 @@ async fn lead(context: &controllers::Context, armed: Vec<controllers::Armed>) ->
     }
     tracing::info!(lease = settings.lease_name, "this replica leads");
     context.metrics.leader.set(1);
+    if let Err(error) = context.cluster.make_doorbell().await {
+        tracing::warn!(%error, "the doorbell could not be made; hints from outside go unheard");
+    }
     let workers = tokio::spawn(futures::future::join_all(armed));
     let lost = tokio::select! {
         () = stop.cancelled() => false,

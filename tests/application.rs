@@ -318,6 +318,28 @@ async fn trouble_with_git_is_told_and_deletes_nothing() {
     assert!(!running.log().contains("hunter2"), "a value is in the log");
 }
 
+#[tokio::test]
+async fn a_hint_at_the_doorbell_is_heard_at_once() {
+    let (tenant, _git, repository) = tenant_with_repository("bell").await;
+    let first = repository.commit("first", &[("app/a.yaml", &map("a", "1"))]).unwrap();
+    let operator = tenant.deployer(&["--git-poll=10m"]).await.unwrap();
+    let _running = operator.start().unwrap();
+    let name = name_of(&tenant, "app");
+    tenant.cluster.apply_object(&application(&tenant, &repository, "app", &automated())).await.unwrap();
+    stands(&tenant, &name, "the first commit is synced", synced_to(&first)).await;
+    let second = repository.commit("second", &[("app/a.yaml", &map("a", "2"))]).unwrap();
+    ring(&tenant, &json!({ "at": "2026-01-01T00:00:00Z", "repository": repository.url })).await;
+    stands(&tenant, &name, "the second commit is synced", synced_to(&second)).await;
+}
+
+/// Writes a hint, as a webhook receiver of any replica does.
+pub(crate) async fn ring(tenant: &Tenant, hint: &Value) {
+    let kind = "chancery.dev/v1alpha1 Doorbell";
+    let place = (kind, tenant.keys.as_str(), "doorbell");
+    tenant.cluster.wait_for("the doorbell is made", place, PATIENCE, |_| true).await.unwrap();
+    tenant.cluster.patch(kind, &tenant.keys, "doorbell", &json!({ "spec": { "hints": [hint] } })).await.unwrap();
+}
+
 async fn refresh(tenant: &Tenant, name: &str) {
     let patch = json!({ "metadata": { "annotations": { "argocd.argoproj.io/refresh": "normal" } } });
     tenant.cluster.patch(APPLICATION, &tenant.apps, name, &patch).await.unwrap();

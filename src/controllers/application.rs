@@ -10,10 +10,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::repositories::{self, Repositories, Target};
-use super::{Armed, Context, Failure, Reconcile, Stores, drive};
+use super::{Armed, Context, Failure, Reconcile, Stores, doorbell, drive};
 use crate::api::app_project::DEFAULT;
 use crate::api::application::{Application, ApplicationStatus, HistoryEntry, OperationState, REFRESH, SKIP_RECONCILE};
-use crate::api::doorbell;
 use crate::cluster::{self, Live, Scope, Watched};
 use crate::decide::application::desired::Desire;
 use crate::decide::application::health::Health;
@@ -180,16 +179,10 @@ impl Applications {
         let cluster = &self.context.cluster;
         let control_namespace = control_namespace(&self.context);
         let default_project = ObjectKey::new(&control_namespace, DEFAULT);
-        let doorbell = ObjectKey::new(cluster.namespace(), doorbell::NAME);
-        let mut made = Vec::new();
-        if self.stores.projects.get(&default_project).is_none() {
-            made.push(cluster.make_default_project(&control_namespace).await);
-        }
-        if self.stores.doorbells.get(&doorbell).is_none() {
-            made.push(cluster.make_doorbell().await);
-        }
-        for error in made.into_iter().filter_map(Result::err) {
-            tracing::warn!(%error, "something that should stand could not be made");
+        if self.stores.projects.get(&default_project).is_none()
+            && let Err(error) = cluster.make_default_project(&control_namespace).await
+        {
+            tracing::warn!(%error, "the project `default` could not be made");
         }
         // Specs that nobody has handled go before the backlog (D14).
         for object in self.stores.applications.all() {

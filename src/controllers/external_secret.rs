@@ -1,6 +1,7 @@
 //! ExternalSecret → Secret.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::secret_store::{StoreError, open_store};
 use super::target::{self, Targets};
-use super::{Armed, Context, Failure, Reconcile, Stores, drive};
+use super::{Armed, Context, Failure, Reconcile, Stores, doorbell, drive};
 use crate::api::external_secret::{READY, SourceRecord, StoreKind};
 use crate::api::{ExternalSecret, unsupported_fields};
 use crate::cluster::{self, Seen, Watched};
@@ -26,7 +27,11 @@ struct ExternalSecrets {
     stores: Stores,
     providers: Providers,
     targets: Targets,
+    /// Objects for which the doorbell rang: their store has something new before their time.
+    rung: Rung,
 }
+
+type Rung = Arc<Mutex<HashSet<ObjectKey>>>;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +115,14 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         }
     });
     wake_by_stores(stores, &queue);
+    context.need(&stores.doorbells);
+    let rung = wake_by_doorbell(stores, &queue);
     let controller = Arc::new(ExternalSecrets {
         context: context.clone(),
         stores: stores.clone(),
         providers: stores.providers.clone(),
         targets: Targets::new(&context.cluster, &stores.secrets),
+        rung,
     });
     let context = context.clone();
     Box::pin(async move { drive(context, controller, queue).await })
@@ -143,6 +151,34 @@ fn wake_by_stores(stores: &Stores, queue: &Scheduler) {
     stores.cluster_secret_stores.on_seen(move |seen, key, _| cluster_wide(seen, key));
 }
 
+/// A hint about a store wakes its objects, or those that read the key that the hint names; they read before their time.
+fn wake_by_doorbell(stores: &Stores, queue: &Scheduler) -> Rung {
+    let rung = Rung::default();
+    let (objects, queue, ring) = (stores.external_secrets.clone(), queue.clone(), Arc::clone(&rung));
+    doorbell::on_hint(&stores.doorbells, move |hint| {
+        let parts: Vec<&str> = hint.store.as_deref().unwrap_or_default().split('/').collect();
+        let (kind, store) = match parts.as_slice() {
+            ["SecretStore", namespace, name] => (StoreKind::SecretStore, ObjectKey::new(*namespace, *name)),
+            ["ClusterSecretStore", name] => (StoreKind::ClusterSecretStore, ObjectKey::new("", *name)),
+            _ => return,
+        };
+        for object in objects.all() {
+            let Ok(object) = &object.0 else { continue };
+            let reads =
+                |wanted: &String| decide::references(object).iter().any(|(reference, _)| reference.key == *wanted);
+            if uses_store(object, kind, &store) && hint.key.as_ref().is_none_or(reads) {
+                lock(&ring).insert(key_of(object));
+                queue.push(key_of(object), Class::Woken);
+            }
+        }
+    });
+    rung
+}
+
+fn lock(rung: &Rung) -> std::sync::MutexGuard<'_, HashSet<ObjectKey>> {
+    rung.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Reconcile for ExternalSecrets {
     type Kind = ExternalSecret;
     type Error = Error;
@@ -156,9 +192,11 @@ impl Reconcile for ExternalSecrets {
     /// and count against a quota.
     async fn reconcile(&self, object: &ExternalSecret, _: Class) -> Result<Verdict, Error> {
         decide::check(object, unsupported_fields(object))?;
+        let is_rung = lock(&self.rung).remove(&key_of(object));
         if is_ready(object) && self.is_intact(object).await? {
             match decide::due(object, Timestamp::now())? {
                 Due::Now => {}
+                Due::Later(_) if is_rung => {}
                 Due::Later(left) => return Ok(unchanged(Next::After(left))),
                 Due::Never => return Ok(unchanged(Next::OnChange)),
             }

@@ -14,6 +14,7 @@ use crate::providers::Providers;
 use crate::telemetry::Metrics;
 
 mod application;
+mod doorbell;
 mod drive;
 mod external_secret;
 mod repositories;

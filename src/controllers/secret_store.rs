@@ -238,7 +238,7 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
             }
             Err(error) => return Err(error),
         };
-        let status = status::store(object.status(), true, reason, message, Timestamp::now());
+        let status = status::store(object.status(), true, reason, message, &object.fields(), Timestamp::now());
         let next = Next::After(decide::interval(spec));
         Ok(Verdict::told(serde_json::to_value(status).ok(), None, next))
     }
@@ -250,13 +250,14 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
             }
             _ => "ValidationFailed",
         };
-        let status = status::store(object.status(), false, reason, &failure.message, Timestamp::now());
+        let status =
+            status::store(object.status(), false, reason, &failure.message, &object.fields(), Timestamp::now());
         let note = Note { warning: true, reason: reason.to_owned(), message: failure.message.clone() };
         (serde_json::to_value(status).unwrap_or_default(), Some(note))
     }
 
     fn broken(failure: &Failure) -> Value {
-        let status = status::store(None, false, "InvalidStoreConfiguration", &failure.message, Timestamp::now());
+        let status = status::store(None, false, "InvalidStoreConfiguration", &failure.message, &[], Timestamp::now());
         serde_json::to_value(status).unwrap_or_default()
     }
 }

@@ -1,11 +1,10 @@
 //! What wakes an Application: its own change, its project's, an object's that it manages, the doorbell, the poll.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 
-use super::{Context, Repositories, Stores, key_of};
+use super::{Context, Repositories, Stores, doorbell, key_of};
 use crate::address::normalise;
 use crate::api::Application;
 use crate::api::application::TRACKING_ID;
@@ -62,18 +61,11 @@ pub(super) fn wake_by_projects(stores: &Stores, queue: &Scheduler) {
 }
 
 pub(super) fn wake_by_doorbell(stores: &Stores, hints: tokio::sync::mpsc::UnboundedSender<String>) {
-    let heard = Mutex::new(HashSet::new());
-    stores.doorbells.on_seen(move |seen, _, object| {
-        let Ok(doorbell) = &object.0 else { return };
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: HashSet<_> = doorbell.spec.hints.iter().cloned().collect();
-        for hint in now.difference(&heard).filter(|_| seen != Seen::Listed) {
-            if let Some(repository) = &hint.repository {
-                // Nobody listens while another replica leads.
-                let _ = hints.send(repository.clone());
-            }
+    doorbell::on_hint(&stores.doorbells, move |hint| {
+        if let Some(repository) = &hint.repository {
+            // Nobody listens while another replica leads.
+            let _ = hints.send(repository.clone());
         }
-        *heard = now;
     });
 }
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::time;
-use crate::api::ExternalSecret;
 use crate::api::external_secret::{
     Binding, Condition, ExternalSecretRecord, ExternalSecretStatus, READY, SourceRecord,
 };
 use crate::api::sealed_secret::TargetRecord;
 use crate::api::secret_store::SecretStoreStatus;
+use crate::api::{ExternalSecret, UNSUPPORTED_FIELD};
 use crate::decide::external_secret::{synced_resource_version, target};
 
 /// What was written, and from where.
@@ -60,19 +60,30 @@ pub fn broken(cause: &str, message: &str, now: Timestamp) -> ExternalSecretStatu
     failed(&ExternalSecret::default(), cause, message, now)
 }
 
-/// The status of a store.
+/// The status of a store; `unsupported` names fields that were read and are not honoured.
 pub fn store(
     before: Option<&SecretStoreStatus>,
     ready: bool,
     reason: &str,
     message: &str,
+    unsupported: &[String],
     now: Timestamp,
 ) -> SecretStoreStatus {
     let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    SecretStoreStatus {
-        conditions: vec![condition(before, if ready { "True" } else { "False" }, reason, message, now)],
-        capabilities: Some("ReadOnly".to_owned()),
+    let mut conditions = vec![condition(before, if ready { "True" } else { "False" }, reason, message, now)];
+    if !unsupported.is_empty() {
+        let known = before.iter().find(|condition| condition.type_ == UNSUPPORTED_FIELD);
+        conditions.push(Condition {
+            type_: UNSUPPORTED_FIELD.to_owned(),
+            status: "True".to_owned(),
+            reason: Some("NotHonoured".to_owned()),
+            message: Some(format!("not honoured by this version: {}", unsupported.join(", "))),
+            last_transition_time: known
+                .and_then(|known| known.last_transition_time.clone())
+                .or_else(|| Some(time(now))),
+        });
     }
+    SecretStoreStatus { conditions, capabilities: Some("ReadOnly".to_owned()) }
 }
 
 fn conditions(object: &ExternalSecret) -> &[Condition] {
