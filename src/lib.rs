@@ -92,6 +92,11 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
 /// Waits for the Lease and complete watches, then lets the controllers loose until the end or the loss of the Lease.
 async fn lead(context: &controllers::Context, armed: Vec<controllers::Armed>) -> anyhow::Result<()> {
     let (settings, stop) = (&context.settings, &context.stop);
+    match context.cluster.definitions_amiss().await {
+        Ok(amiss) => amiss.iter().for_each(|what| tracing::warn!("{what}")),
+        // With rights in some namespaces only we may not look.
+        Err(error) => tracing::debug!(%error, "the installed CustomResourceDefinitions could not be looked at"),
+    }
     if stop.run_until_cancelled(context.ready()).await.is_none() {
         return Ok(());
     }

@@ -53,5 +53,10 @@ async fn the_second_replica_is_warm_and_takes_over() {
         })
         .await
         .unwrap();
+    for line in warm.log().lines() {
+        let read = seal::yaml::documents(line, seal::yaml::Duplicates::Refuse);
+        let entry = read.unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(entry[0]["level"].is_string() && entry[0]["message"].is_string(), "{line}");
+    }
     assert!(warm.stop());
 }

@@ -12,6 +12,7 @@ use crate::telemetry::Metrics;
 
 mod apply;
 mod credentials;
+mod definitions;
 mod discovery;
 mod doorbell;
 mod error;

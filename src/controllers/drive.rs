@@ -106,7 +106,7 @@ struct Driver<R: Reconcile> {
 
 impl<R: Reconcile> Driver<R> {
     async fn run(&self, key: &ObjectKey, class: Class) -> Next {
-        let span = tracing::info_span!("reconcile", controller = R::NAME, namespace = key.namespace, name = key.name);
+        let span = tracing::info_span!("reconcile", controller = R::NAME, namespace = key.namespace, object = key.name);
         let started = Instant::now();
         let (next, result) = async {
             let Some(object) = self.reconciler.store().get(key) else {
@@ -267,10 +267,10 @@ impl<R: Reconcile> Driver<R> {
             if known.as_ref() == Some(&note) || (known.is_none() && !changed) {
                 return;
             }
-            tracing::warn!(reason = note.reason, message = note.message, "failed");
+            tracing::warn!(reason = note.reason, detail = note.message, "failed");
         } else {
             self.warned().remove(&object.key);
-            tracing::info!(reason = note.reason, message = note.message, "done");
+            tracing::info!(reason = note.reason, detail = note.message, "done");
         }
         if let Err(error) = self.context.cluster.publish(object, uid, &note).await {
             tracing::debug!(%error, "the event could not be published");
