@@ -319,6 +319,33 @@ async fn trouble_with_git_is_told_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn an_operator_that_is_killed_in_the_middle_of_a_sync_goes_on_where_it_was() {
+    const MAPS: usize = 300;
+    let (tenant, _git, repository) = tenant_with_repository("killed").await;
+    let files: Vec<_> =
+        (0..MAPS).map(|number| (format!("app/{number}.yaml"), map(&format!("m{number}"), "1"))).collect();
+    let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let first = repository.commit("first", &files).unwrap();
+    let operator = tenant.deployer(&[]).await.unwrap();
+    let running = operator.start().unwrap();
+    tenant.cluster.apply_object(&application(&tenant, &repository, "app", &automated())).await.unwrap();
+    let made = async || tenant.cluster.list(MAP, &tenant.work).await.unwrap().len();
+    let started = std::time::Instant::now();
+    while made().await < MAPS / 10 {
+        assert!(started.elapsed() < PATIENCE, "the sync does not begin");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    running.kill();
+    let stood = made().await;
+    let _running = operator.start().unwrap();
+    let object = stands(&tenant, &name_of(&tenant, "app"), "the rest is synced", synced_to(&first)).await;
+    assert!(stood < MAPS, "it was killed too late to show anything");
+    // The namespace has one of its own: the API server's certificate authority.
+    assert_eq!(made().await, MAPS + 1);
+    assert_eq!(object["status"]["history"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_hint_at_the_doorbell_is_heard_at_once() {
     let (tenant, _git, repository) = tenant_with_repository("bell").await;
     let first = repository.commit("first", &[("app/a.yaml", &map("a", "1"))]).unwrap();

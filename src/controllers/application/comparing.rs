@@ -35,11 +35,15 @@ impl Applications {
             .iter()
             .map(|located| (located.manifest.api_version().to_owned(), located.manifest.kind().to_owned()))
             .collect();
+        let mut unknown = HashSet::new();
         let mut scopes = HashMap::new();
         for (api_version, kind) in &kinds {
             match self.context.cluster.kind(api_version, kind).await {
                 Ok(known) => drop(scopes.insert((api_version.clone(), kind.clone()), known.namespaced)),
-                Err(cluster::Error::UnknownKind { .. }) => {}
+                Err(cluster::Error::UnknownKind { .. }) => {
+                    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+                    unknown.insert((group.to_owned(), kind.clone()));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -93,7 +97,8 @@ impl Applications {
             findings.push(Finding::new(UNSUPPORTED, message));
         }
         let mut listed: Vec<ObjectRef> = desire.hooks.iter().chain(&desire.skipped).cloned().collect();
-        self.find_what_left(spec, &desire, &instance, &mut observed, &mut listed).await?;
+        let certain = |object: &ObjectRef| !unknown.contains(&(object.group().to_owned(), object.kind.clone()));
+        self.find_what_left(spec, &desire, &instance, certain, &mut observed, &mut listed).await?;
         Ok(Compared { desire, observed, listed, findings })
     }
 
@@ -194,6 +199,7 @@ impl Applications {
         spec: &Spec<'_>,
         desire: &Desire,
         instance: &str,
+        certain: impl Fn(&ObjectRef) -> bool,
         observed: &mut Vec<Observed>,
         listed: &mut Vec<ObjectRef>,
     ) -> Result<(), Error> {
@@ -207,7 +213,8 @@ impl Applications {
             .map(identity)
             .collect();
         for (object, metadata) in self.live.all() {
-            if declared.contains(&identity(&object)) {
+            // Of a kind that the cluster does not know at the moment nobody can say which object Git means.
+            if declared.contains(&identity(&object)) || !certain(&object) {
                 continue;
             }
             match prune::claim(&object, &metadata, instance) {

@@ -15,7 +15,7 @@ use crate::decide::application::desired::{Desired, has_option};
 use crate::decide::application::spec::Spec;
 use crate::decide::application::sync::Request;
 use crate::decide::application::{Observed, SyncCode, order, project};
-use crate::decide::status::application::{Outcome, result};
+use crate::decide::status::application::{Outcome, UNCHANGED, result};
 use crate::plan::{Change, Guard, Manifest, ObjectKey, ObjectRef};
 
 /// A kind that was defined a moment ago is served within this time.
@@ -199,7 +199,7 @@ impl Applications {
         }
         if !work.request.heals {
             let unchanged = work.compared.observed.iter().filter(|object| object.sync == Some(SyncCode::Synced));
-            results.extend(unchanged.map(|object| result(&object.object, "Synced", told(&object.object, "unchanged"))));
+            results.extend(unchanged.map(|object| result(&object.object, "Synced", told(&object.object, UNCHANGED))));
         }
         // Objects of one rank do not need each other.
         let rank = |object: &Observed| {
@@ -259,7 +259,13 @@ impl Applications {
         }
         let mut stored = match written {
             Ok(written) => written.stored,
-            Err(error) => return (result(&desired.object, "SyncFailed", error.to_string()), None),
+            Err(error) => {
+                if matches!(error, cluster::Error::NotFound(_)) {
+                    // Its definition may have gone, or come anew with another scope.
+                    self.context.cluster.forget_kind(&desired.object.api_version, &desired.object.kind);
+                }
+                return (result(&desired.object, "SyncFailed", error.to_string()), None);
+            }
         };
         if let (Some((pointers, _)), Some(live)) = (&object.foreign, &stored) {
             let guard = Guard { uid: live.uid().to_owned(), resource_version: live.resource_version().to_owned() };

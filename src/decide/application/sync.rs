@@ -15,6 +15,9 @@ const AUTOMATED_RETRIES: i64 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const GROWTH: i64 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(180);
+/// When all tries have failed, one more is made now and then: what was in the way may be gone, and no commit will say so.
+/// A policy without any retry is taken at its word.
+const MUCH_LATER: Duration = Duration::from_secs(600);
 /// This many heals within [`HEALING_SPAN`] are immediate; more of them look like two controllers that fight.
 const HEALS: usize = 5;
 const HEALING_SPAN: Duration = Duration::from_secs(60);
@@ -102,13 +105,15 @@ pub fn automated(
     let request = |heals| request(application, policy, spec, revision, heals);
     if memory.fingerprint == fingerprint && memory.failures > 0 {
         let limit = retries(application.spec.sync_policy.as_ref().and_then(|policy| policy.retry.as_ref()), true);
-        if limit >= 0 && memory.failures > limit {
+        let is_over = limit >= 0 && memory.failures > limit;
+        let pause = memory.not_before.and_then(|then| later(now, then));
+        if is_over && (limit == 0 || pause.is_some()) {
             let message =
                 application.status.as_ref().and_then(|status| Some(status.operation_state.as_ref()?.message.clone()));
             let message = format!("Failed last sync attempt to {revision}: {}", message.unwrap_or_default());
             return Due::Refused(Finding::new(SYNC, message));
         }
-        if let Some(pause) = memory.not_before.and_then(|then| later(now, then)) {
+        if let Some(pause) = pause {
             return Due::Later(pause);
         }
         return Due::Now(Box::new(request(false)));
@@ -153,6 +158,7 @@ pub fn remember(
     let policy = request.operation.retry.as_ref();
     let limit = retries(policy, is_automated);
     if limit >= 0 && memory.failures > limit {
+        memory.not_before = now.checked_add(MUCH_LATER).ok();
         return None;
     }
     let pause = pause(policy, memory.failures);
@@ -366,7 +372,8 @@ mod tests {
                 failed(1, 999),
                 "Now(false)",
             ),
-            ("failed too often", all.clone(), done("Failed", "c1"), vec![drifted.clone()], failed(6, 999), "Refused"),
+            ("failed too often", all.clone(), done("Failed", "c1"), vec![drifted.clone()], failed(6, 1200), "Refused"),
+            ("failed long ago", all.clone(), done("Failed", "c1"), vec![drifted.clone()], failed(6, 999), "Now(false)"),
             ("failed before a restart", all.clone(), done("Failed", "c1"), vec![drifted], fresh.clone(), "Now(false)"),
         ];
         for (name, policy, status, objects, memory, expected) in cases {

@@ -20,6 +20,11 @@ const HISTORY: i64 = 10;
 /// Longest message in a status, in bytes: an object has room for many of them.
 const LONGEST: usize = 4096;
 
+/// Results of one operation that a status holds.
+const MOST_RESULTS: usize = 1000;
+/// How the message of an object ends that a sync found as it should be.
+pub const UNCHANGED: &str = "unchanged";
+
 /// How a sync ended, or stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -158,7 +163,7 @@ pub fn synced(
     let result = SyncResult {
         revision: revision.to_owned(),
         source,
-        resources: outcome.results.clone(),
+        resources: told_results(&outcome.results),
         ..SyncResult::default()
     };
     ApplicationStatus {
@@ -174,6 +179,18 @@ pub fn synced(
         }),
         ..status
     }
+}
+
+/// The results that fit: an object has room for a megabyte, and Git may declare thousands. What did not change is left out
+/// first; failures stay longest.
+fn told_results(results: &[ResourceResult]) -> Vec<ResourceResult> {
+    let mut told = results.to_vec();
+    if told.len() > MOST_RESULTS {
+        told.retain(|result| !result.message.ends_with(UNCHANGED));
+        told.sort_by_key(|result| result.status != "SyncFailed");
+        told.truncate(MOST_RESULTS);
+    }
+    told
 }
 
 /// Adds that an operation was refused before it began.
