@@ -85,16 +85,17 @@ async fn kubeseal_and_seal_find_us_through_the_api_server() {
         bed::say("skipped: the Service proxy needs the bed's namespaces");
         return;
     }
-    let tenant = Bed::attach().unwrap().tenant("proxy").await.unwrap();
+    // As the overlay `drop-in` installs it: in kube-system, under kubeseal's default names, so no flag is needed.
+    let tenant = Bed::attach().unwrap().tenant_from("proxy", "overlays/drop-in").await.unwrap();
+    let tenant = Tenant { keys: "kube-system".to_owned(), ..tenant };
     let operator = tenant.operator(&["--controllers=sealed-secrets"]).await.unwrap().reachable().unwrap();
     let _running = operator.start().unwrap();
     tenant.expose(&operator, "sealed-secrets-controller").await.unwrap();
-    let controller = ["--controller-namespace", tenant.keys.as_str(), "--controller-name", "sealed-secrets-controller"];
     let mut certificates = Vec::new();
     for (program, name) in [(&tenant.bed.kubeseal, "kubeseal"), (&tenant.bed.seal, "seal")] {
         let started = std::time::Instant::now();
         let certificate = loop {
-            let output = run(&tenant, program, &[&controller[..], &["--fetch-cert"]].concat(), "");
+            let output = run(&tenant, program, &["--fetch-cert"], "");
             // The proxy learns of new Endpoints in its own time.
             if output.status.success() || started.elapsed() > PATIENCE {
                 break stdout(&output);
@@ -104,8 +105,7 @@ async fn kubeseal_and_seal_find_us_through_the_api_server() {
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{name}: {certificate}");
         certificates.push(certificate);
         let plain = secret(&tenant.work, name, &json!({ "password": CANARY }));
-        let sealed =
-            stdout(&run(&tenant, program, &[&controller[..], &["--format", "json"]].concat(), &plain.to_string()));
+        let sealed = stdout(&run(&tenant, program, &["--format", "json"], &plain.to_string()));
         let sealed: Value = serde_json::from_str(&sealed).unwrap();
         tenant.cluster.apply_object(&sealed).await.unwrap();
         becomes_a_secret(&tenant, name).await;
