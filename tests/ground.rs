@@ -60,3 +60,20 @@ async fn the_second_replica_is_warm_and_takes_over() {
     }
     assert!(warm.stop());
 }
+
+#[tokio::test]
+async fn moto_plays_aws() {
+    let bed = Bed::attach().unwrap();
+    let url = bed.aws().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(url)
+        .header("X-Amz-Target", "secretsmanager.CreateSecret")
+        .header("Content-Type", "application/x-amz-json-1.1")
+        .header("Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request")
+        .body(json!({ "Name": "ground", "SecretString": "x", "ClientRequestToken": "0".repeat(32) }).to_string())
+        .send()
+        .await
+        .unwrap();
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("arn:aws:secretsmanager:us-east-1"), "{text}");
+}

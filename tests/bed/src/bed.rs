@@ -10,6 +10,7 @@ use crate::audit::Mark;
 use crate::cache::Cache;
 use crate::cluster::{Cluster, documents};
 use crate::git::{GitServer, PASSWORD, Repository, USER};
+use crate::moto::Moto;
 use crate::operator::Operator;
 use crate::plane::Plane;
 use crate::process::run;
@@ -37,6 +38,8 @@ pub struct Bed {
     pub vault_url: String,
     /// Its audit log.
     pub vault_audit_log: PathBuf,
+    /// moto, which plays AWS.
+    pub aws_url: String,
     /// The operator's program.
     pub operator: PathBuf,
     /// The `seal` command.
@@ -51,17 +54,20 @@ pub struct Bed {
 pub struct Parts {
     /// How to reach them.
     pub bed: Bed,
+    _moto: Moto,
     _vault: Vault,
     _plane: Plane,
 }
 
 impl Bed {
-    /// Starts control plane and OpenBao with their data in `folder`.
+    /// Starts control plane, OpenBao and moto with their data in `folder`.
     ///
     /// # Errors
     ///
     /// A tool cannot be made, or a server does not start.
     pub fn start(cache: &Cache, folder: &Path, checkout: &Path, programs: &Path) -> Result<Parts> {
+        // It takes longest to answer, and nobody waits for it who does not need it.
+        let moto = Moto::start(cache, &folder.join("moto"))?;
         let plane = Plane::start(cache, &folder.join("plane"))?;
         let vault = Vault::start(cache, &folder.join("vault"))?;
         let bed = Self {
@@ -73,12 +79,13 @@ impl Bed {
             audit_log: plane.audit_log.clone(),
             vault_url: vault.url.clone(),
             vault_audit_log: vault.audit_log.clone(),
+            aws_url: moto.url.clone(),
             operator: programs.join("chancery"),
             seal: programs.join("seal"),
             kubectl: cache.kubectl()?,
             kubeseal: cache.kubeseal()?,
         };
-        Ok(Parts { bed, _vault: vault, _plane: plane })
+        Ok(Parts { bed, _moto: moto, _vault: vault, _plane: plane })
     }
 
     /// Starts the stand-in kubelet: Pods become Ready and Jobs finish from now on.
@@ -129,6 +136,17 @@ impl Bed {
         let client = VaultClient::new(&self.vault_url)?;
         client.ready().await?;
         Ok(client)
+    }
+
+    /// moto's address, once it answers.
+    ///
+    /// # Errors
+    ///
+    /// It does not within a minute.
+    pub async fn aws(&self) -> Result<&str> {
+        crate::cluster::install_tls();
+        crate::moto::ready(&self.aws_url).await?;
+        Ok(&self.aws_url)
     }
 
     /// Counts calls to the API server from now on.

@@ -16,6 +16,8 @@ pub mod cluster;
 pub mod git;
 /// The stand-in kubelet.
 pub mod kubelet;
+/// moto, which plays AWS.
+pub mod moto;
 /// Linux namespaces in which nothing outlives the bed.
 pub mod namespaces;
 /// The operator as a process.

@@ -132,7 +132,7 @@ fn prepare(targets: &[&str]) -> Result<()> {
     build.args(["build", "--workspace"]).args(targets).current_dir(checkout());
     succeed(&mut build)?;
     let cache = Cache::open()?;
-    for tool in [Cache::etcd, Cache::kube_apiserver, Cache::bao, Cache::kubectl, Cache::kubeseal] {
+    for tool in [Cache::etcd, Cache::kube_apiserver, Cache::bao, Cache::moto, Cache::kubectl, Cache::kubeseal] {
         tool(&cache)?;
     }
     cache.drop_go_caches();
@@ -219,6 +219,7 @@ fn up(folder: &Path, with_kubelet: bool) -> Result<()> {
     runtime.block_on(async { parts.bed.vault().await.map(drop) })?;
     say(format!("export KUBECONFIG={}", parts.bed.kubeconfig.display()));
     say(format!("export VAULT_ADDR={} VAULT_TOKEN={}", parts.bed.vault_url, bed::vault::ROOT_TOKEN));
+    say(format!("export AWS_ENDPOINT_URL={}", parts.bed.aws_url));
     say(format!("Git server: {} (user {}, password {})", git.url, bed::git::USER, bed::git::PASSWORD));
     let kubectl = parts.bed.kubectl.parent().unwrap_or(Path::new("")).display();
     say(format!("export PATH={}:{kubectl}:$PATH", programs().display()));
