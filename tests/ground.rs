@@ -77,3 +77,33 @@ async fn moto_plays_aws() {
     let text = answer.text().await.unwrap();
     assert!(text.contains("arn:aws:secretsmanager:us-east-1"), "{text}");
 }
+
+#[tokio::test]
+async fn probes_and_metrics_answer_and_a_controller_that_is_switched_off_does_nothing() {
+    let tenant = Bed::attach().unwrap().tenant("probes").await.unwrap();
+    let operator = tenant.operator(&["--controllers=external-secrets"]).await.unwrap();
+    let running = operator.start().unwrap();
+    for path in ["/livez", "/readyz", "/healthz"] {
+        let answer = reqwest::get(format!("{}{path}", running.metrics_url)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    let answer = reqwest::get(format!("{}/metrics", running.metrics_url)).await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let text = answer.text().await.unwrap();
+    for metric in ["chancery_leader", "chancery_key_unwraps_total", "chancery_build_info"] {
+        assert!(text.lines().any(|line| line.starts_with(metric)), "{metric}: {text}");
+    }
+    // The switched-off ones hold no key, serve no certificate, touch no object.
+    assert!(reqwest::get(format!("{}/v1/cert.pem", operator.url)).await.is_err());
+    let application = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": { "name": "ignored", "namespace": tenant.apps },
+        "spec": { "source": { "repoURL": "https://127.0.0.1:1/x", "path": "." }, "destination": { "name": "in-cluster" } },
+    });
+    tenant.cluster.apply_object(&application).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let object = tenant.cluster.get("argoproj.io/v1alpha1 Application", &tenant.apps, "ignored").await.unwrap();
+    assert!(object["status"].is_null(), "{object}");
+    let secrets = tenant.cluster.list("v1 Secret", &tenant.keys).await.unwrap();
+    assert!(secrets.iter().all(|secret| secret["type"] != "kubernetes.io/tls"), "a key was born");
+}

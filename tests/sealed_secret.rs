@@ -129,6 +129,8 @@ async fn a_foreign_secret_is_left_alone_until_it_is_given_over() {
     tenant.cluster.apply_object(&seal(&tenant.bed.seal, &certificate, &plain, &[])).await.unwrap();
     let told = synced(&tenant, "db", "False").await;
     assert!(message(&told, "Synced").contains("already exists and is not managed by SealedSecret"), "{told}");
+    let events = tenant.cluster.events(&tenant.work, "db").await.unwrap();
+    assert!(events.iter().any(|event| event.starts_with("Warning ErrUpdateFailed")), "{events:?}");
     let kept = tenant.cluster.get("v1 Secret", &tenant.work, "db").await.unwrap();
     assert_eq!(value(&kept, "password"), "theirs");
 

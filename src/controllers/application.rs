@@ -105,7 +105,8 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     waking::wake_by_doorbell(stores, hints);
     let settings = &context.settings;
     let control_namespace = control_namespace(context);
-    let repositories = Arc::new(Repositories::new(&context.cluster, &control_namespace, &settings.cache_dir));
+    let repositories =
+        Arc::new(Repositories::new(&context.cluster, &context.metrics, &control_namespace, &settings.cache_dir));
     let live = Live::new(&context.cluster, context.stop.clone(), {
         let (queue, applications) = (queue.clone(), stores.applications.clone());
         move |seen, object, metadata| {

@@ -11,8 +11,10 @@ use crate::api::Application;
 use crate::api::application::Source;
 use crate::cluster::{self, Cluster, RepositorySecret};
 use crate::decide::application::spec::project_name;
+use crate::error::Classify;
 use crate::git::{self, Credentials, Directory, Limits, Mirrors, ObjectId, Refs, Remote, Rendered, RepositoryEntry};
 use crate::plan::ObjectKey;
+use crate::telemetry::{GitLabels, Metrics};
 
 /// Remotes that are asked at a time.
 const AT_A_TIME: usize = 8;
@@ -22,6 +24,7 @@ const ENTRIES_AGE: Duration = Duration::from_secs(10);
 /// All repositories of all Applications.
 pub(super) struct Repositories {
     cluster: Cluster,
+    metrics: Arc<Metrics>,
     control_namespace: String,
     mirrors: Arc<Mirrors>,
     entries: tokio::sync::Mutex<Option<(Instant, Arc<Entries>)>>,
@@ -73,9 +76,15 @@ pub(super) enum Error {
 }
 
 impl Repositories {
-    pub(super) fn new(cluster: &Cluster, control_namespace: &str, cache: &std::path::Path) -> Self {
+    pub(super) fn new(
+        cluster: &Cluster,
+        metrics: &Arc<Metrics>,
+        control_namespace: &str,
+        cache: &std::path::Path,
+    ) -> Self {
         Self {
             cluster: cluster.clone(),
+            metrics: Arc::clone(metrics),
             control_namespace: control_namespace.to_owned(),
             mirrors: Arc::new(Mirrors::new(cache, Limits::default())),
             entries: tokio::sync::Mutex::default(),
@@ -115,8 +124,13 @@ impl Repositories {
             .filter(|known| known.options == options)
             .map(|known| (known.tree, Arc::clone(&known.rendered)));
         let for_folder = options.clone();
+        let fetched = tokio::task::spawn_blocking(move || mirrors.fetch(&remote, commit)).await;
+        let fetched = fetched.map_err(|_| Error::Interrupted)?;
+        if !fetched.as_ref().is_ok_and(|snapshot| !snapshot.was_fetched()) {
+            self.count("fetch", fetched.as_ref().err());
+        }
+        let snapshot = fetched?;
         let (tree, rendered) = tokio::task::spawn_blocking(move || {
-            let snapshot = mirrors.fetch(&remote, commit)?;
             let tree = snapshot.tree_hash(&path)?;
             match known_tree {
                 Some((known, rendered)) if known == tree && !rendered.has_links => Ok((tree, rendered)),
@@ -222,8 +236,14 @@ impl Repositories {
             Ok(refs) => refs.map(Arc::new),
             Err(_) => Err(git::Error::Storage("listing refs was interrupted".to_owned())),
         };
+        self.count("ls-refs", refs.as_ref().err());
         *known = Some((at, refs.clone()));
         refs
+    }
+
+    fn count(&self, request: &'static str, error: Option<&git::Error>) {
+        let result = error.map_or("ok", Classify::reason);
+        self.metrics.git_requests.get_or_create(&GitLabels { request, result }).inc();
     }
 
     fn slot(&self, remote: &Remote) -> Arc<Listed> {

@@ -51,6 +51,7 @@ pub struct Mirrors {
 pub struct Snapshot {
     pub(super) repository: ThreadSafeRepository,
     pub(super) commit: ObjectId,
+    pub(super) fetched: bool,
 }
 
 impl Mirrors {
@@ -91,13 +92,13 @@ impl Mirrors {
         let _alone = hold(&lock);
         let repository = self.open(remote)?;
         if is_whole(&repository, commit) {
-            return Ok(Snapshot { repository, commit });
+            return Ok(Snapshot { repository, commit, fetched: false });
         }
         self.receive(remote, &repository, commit)?;
         // Opened anew: a handle knows the packs of its time.
         let repository = self.open(remote)?;
         if is_whole(&repository, commit) {
-            Ok(Snapshot { repository, commit })
+            Ok(Snapshot { repository, commit, fetched: true })
         } else {
             Err(Error::RevisionNotFound { revision: commit.to_string() })
         }

@@ -13,7 +13,6 @@ pub use credentials::{Credentials, Remote, RepositoryEntry, choose};
 pub use fetch::{Limits, Mirrors, Snapshot};
 pub use render::{Directory, Located, Rendered, directory};
 pub use revision::{Refs, full_id, resolve};
-pub use tree::Commit;
 
 pub use gix::ObjectId;
 

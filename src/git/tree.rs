@@ -8,17 +8,6 @@ use gix::objs::tree::EntryKind;
 
 use super::{Error, Snapshot};
 
-/// Who changed what, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// `Name <address>`.
-    pub author: String,
-    /// Seconds since 1970.
-    pub time: i64,
-    /// First line of the message.
-    pub title: String,
-}
-
 /// A file below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct File {
@@ -43,27 +32,9 @@ const MOST_LINKS: usize = 16;
 const DEEPEST: usize = 64;
 
 impl Snapshot {
-    /// The commit.
-    pub fn id(&self) -> ObjectId {
-        self.commit
-    }
-
-    /// Who made the commit, and why.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Storage`] when the mirror lost it.
-    pub fn commit(&self) -> Result<Commit, Error> {
-        let repository = self.repository.to_thread_local();
-        let commit = repository.find_commit(self.commit).map_err(|error| storage(&error))?;
-        let author = commit.author().map_err(|error| storage(&error))?;
-        Ok(Commit {
-            author: format!("{} <{}>", author.name.to_str_lossy(), author.email.to_str_lossy()),
-            time: author.seconds(),
-            title: commit
-                .message()
-                .map_or_else(|_| String::new(), |message| message.title.to_str_lossy().trim().to_owned()),
-        })
+    /// Whether the server was asked for it, or it was there already.
+    pub fn was_fetched(&self) -> bool {
+        self.fetched
     }
 
     /// The hash of a folder: equal hashes mean equal files.

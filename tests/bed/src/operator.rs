@@ -32,7 +32,8 @@ pub struct Operator {
 pub struct Running {
     process: Process,
     url: String,
-    metrics_url: String,
+    /// Where its probes and metrics are.
+    pub metrics_url: String,
     answers: PathBuf,
 }
 
