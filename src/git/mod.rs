@@ -7,6 +7,7 @@ mod credentials;
 mod fetch;
 mod render;
 mod revision;
+mod transport;
 mod tree;
 
 pub use credentials::{Credentials, Remote, RepositoryEntry, choose};
