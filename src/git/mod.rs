@@ -143,7 +143,7 @@ pub enum Error {
         /// Which.
         tool: &'static str,
         /// By what it is known.
-        file: &'static str,
+        file: String,
     },
     /// The mirror on disk.
     #[error("the mirror cannot be kept: {0}")]

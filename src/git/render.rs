@@ -67,8 +67,11 @@ pub fn directory(snapshot: &Snapshot, path: &str, options: &Directory) -> Result
         ("Kustomization", "Kustomize"),
     ] {
         if files.iter().any(|found| found.path == file) {
-            return Err(Error::UnsupportedSource { path: path.to_owned(), tool, file });
+            return Err(Error::UnsupportedSource { path: path.to_owned(), tool, file: file.to_owned() });
         }
+    }
+    if let Some(file) = files.iter().find(|file| file.path.ends_with(".jsonnet") && fits(&file.path, options)) {
+        return Err(Error::UnsupportedSource { path: path.to_owned(), tool: "Jsonnet", file: file.path.clone() });
     }
     let mut rendered = Rendered { objects: Vec::new(), has_links };
     let mut bytes = 0;
@@ -87,10 +90,14 @@ pub fn directory(snapshot: &Snapshot, path: &str, options: &Directory) -> Result
 fn is_wanted(path: &str, options: &Directory) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_manifest = name.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml" | "json"));
-    let fits = |pattern: &str| matches(pattern, path, Separator::None);
-    is_manifest
-        && (options.exclude.is_empty() || !fits(&options.exclude))
-        && (options.include.is_empty() || fits(&options.include))
+    is_manifest && fits(path, options)
+}
+
+/// Whether the globs let a file in.
+fn fits(path: &str, options: &Directory) -> bool {
+    let matched = |pattern: &str| matches(pattern, path, Separator::None);
+    (options.exclude.is_empty() || !matched(&options.exclude))
+        && (options.include.is_empty() || matched(&options.include))
 }
 
 fn read_file(path: &str, content: &[u8], objects: &mut Vec<Located>) -> Result<(), Error> {
@@ -219,6 +226,7 @@ mod tests {
                 ("json/a.json", "{ \"kind\": "),
                 ("helm/Chart.yaml", "name: x\n"),
                 ("kustomize/kustomization.yml", "resources: []\n"),
+                ("jsonnet/main.jsonnet", "{}\n"),
             ],
             &[],
         );
@@ -226,7 +234,7 @@ mod tests {
         assert!(error.starts_with("a.yaml:"), "{error}");
         assert!(!error.contains("hunter2"));
         assert!(matches!(directory(&snapshot, "json", &Directory::default()), Err(Error::BrokenManifest { .. })));
-        for path in ["helm", "kustomize"] {
+        for path in ["helm", "kustomize", "jsonnet"] {
             let read = directory(&snapshot, path, &Directory::default());
             assert!(matches!(read, Err(Error::UnsupportedSource { .. })), "{path}");
         }

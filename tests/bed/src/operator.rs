@@ -112,8 +112,10 @@ impl Operator {
             .arg("--cache-dir")
             .arg(self.log.with_extension("cache"))
             .args(["--identity", &self.log.file_stem().unwrap_or_default().to_string_lossy()])
-            .args(["--log", "info,chancery=trace"])
             .args(&self.arguments);
+        if !self.arguments.iter().any(|argument| argument.starts_with("--log=")) {
+            command.args(["--log", "info,chancery=trace"]);
+        }
         let mut process = Process::start("chancery", command, &self.log)?;
         let probe = address(&self.metrics_url);
         process.wait_until(START, || ready(&probe))?;
