@@ -108,8 +108,10 @@ impl Repositories {
             Some(commit) => commit,
             None => git::resolve(&*self.refs(&remote, fresh.then(Instant::now)).await?, revision)?,
         };
+        let explicit = source.directory.is_some();
         let directory = source.directory.clone().unwrap_or_default();
-        let options = Directory { recurse: directory.recurse, include: directory.include, exclude: directory.exclude };
+        let options =
+            Directory { explicit, recurse: directory.recurse, include: directory.include, exclude: directory.exclude };
         let key = key_of(application);
         if let Some(rendered) =
             self.cached(&key, |known| known.commit == commit && known.path == source.path && known.options == options)

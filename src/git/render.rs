@@ -18,6 +18,8 @@ const SKIP: &str = "+argocd:skip-file-rendering";
 /// How a folder is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Directory {
+    /// The source says that it is a directory: a Chart.yaml or kustomization.yaml in it is a file like any other.
+    pub explicit: bool,
     /// Sub-folders, too.
     pub recurse: bool,
     /// Only files that match.
@@ -66,7 +68,7 @@ pub fn directory(snapshot: &Snapshot, path: &str, options: &Directory) -> Result
         ("kustomization.yml", "Kustomize"),
         ("Kustomization", "Kustomize"),
     ] {
-        if files.iter().any(|found| found.path == file) {
+        if !options.explicit && files.iter().any(|found| found.path == file) {
             return Err(Error::UnsupportedSource { path: path.to_owned(), tool, file: file.to_owned() });
         }
     }
@@ -210,7 +212,12 @@ mod tests {
         assert_eq!(names(&directory(&snapshot, "app", &flat).unwrap()), ["l", "a", "b", "shared"]);
         let deep = Directory { recurse: true, ..Directory::default() };
         assert_eq!(names(&directory(&snapshot, "./app/", &deep).unwrap()), ["deep", "l", "a", "b", "shared"]);
-        let some = Directory { recurse: true, include: "{*er.yml,l*}".to_owned(), exclude: "*.json".to_owned() };
+        let some = Directory {
+            recurse: true,
+            include: "{*er.yml,l*}".to_owned(),
+            exclude: "*.json".to_owned(),
+            explicit: true,
+        };
         assert_eq!(names(&directory(&snapshot, "app", &some).unwrap()), ["deep"]);
         assert!(matches!(directory(&snapshot, "nowhere", &flat), Err(Error::PathNotFound { .. })));
         assert!(matches!(directory(&snapshot, "shared.yaml", &flat), Err(Error::NotADirectory { .. })));
@@ -238,6 +245,8 @@ mod tests {
             let read = directory(&snapshot, path, &Directory::default());
             assert!(matches!(read, Err(Error::UnsupportedSource { .. })), "{path}");
         }
+        let explicit = Directory { explicit: true, ..Directory::default() };
+        assert!(directory(&snapshot, "helm", &explicit).is_ok(), "a directory that is called one");
     }
 
     #[test]
