@@ -107,3 +107,19 @@ async fn probes_and_metrics_answer_and_a_controller_that_is_switched_off_does_no
     let secrets = tenant.cluster.list("v1 Secret", &tenant.keys).await.unwrap();
     assert!(secrets.iter().all(|secret| secret["type"] != "kubernetes.io/tls"), "a key was born");
 }
+
+#[tokio::test]
+async fn without_a_kubeconfig_the_pods_own_account_is_used() {
+    if !bed::namespaces::inside() {
+        bed::say("skipped: a pod's account needs the bed's namespaces");
+        return;
+    }
+    let tenant = Bed::attach().unwrap().tenant("pod").await.unwrap();
+    let account = bed::peer::PodAccount::mount(&tenant, &tenant.keys, "chancery").await.unwrap();
+    let operator = tenant.operator(&["--controllers=sealed-secrets"]).await.unwrap().in_pod(&account);
+    let running = operator.start().unwrap();
+    let lease = ("coordination.k8s.io/v1 Lease", tenant.keys.as_str(), "chancery");
+    let held = |lease: &serde_json::Value| lease["spec"]["holderIdentity"] == "operator";
+    tenant.cluster.wait_for("it holds the Lease", lease, PATIENCE, held).await.unwrap();
+    assert!(running.stop());
+}

@@ -22,7 +22,9 @@ pub struct Operator {
     pub user: String,
     program: PathBuf,
     arguments: Vec<String>,
-    kubeconfig: PathBuf,
+    /// None: as a pod, with what stands in its environment.
+    kubeconfig: Option<PathBuf>,
+    environment: Vec<(&'static str, String)>,
     namespace: String,
     log: PathBuf,
 }
@@ -59,7 +61,8 @@ impl Operator {
             user: format!("system:serviceaccount:{namespace}:chancery"),
             program: program.to_owned(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-            kubeconfig,
+            kubeconfig: Some(kubeconfig),
+            environment: Vec::new(),
             namespace: namespace.to_owned(),
             log: folder.join("operator.log"),
         })
@@ -77,6 +80,14 @@ impl Operator {
             log: self.log.with_file_name(format!("{name}.log")),
             ..self.clone()
         })
+    }
+
+    /// The same without a kubeconfig: with the service account that a pod finds.
+    #[must_use]
+    pub fn in_pod(mut self, account: &crate::peer::PodAccount) -> Self {
+        self.kubeconfig = None;
+        self.environment.clone_from(&account.environment);
+        self
     }
 
     /// The same at an address that is not loopback, which the API server's Service proxy reaches.
@@ -105,8 +116,8 @@ impl Operator {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let mut command = Process::command(&self.program);
         command
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
+            .envs(self.environment.iter().cloned())
+            .args(self.kubeconfig.iter().flat_map(|file| ["--kubeconfig".into(), file.clone()]))
             .args(["--namespace", &self.namespace])
             .args(["--listen", &address(&self.url), "--listen-metrics", &address(&self.metrics_url)])
             .arg("--cache-dir")

@@ -1,4 +1,5 @@
-//! The reference's own controller beside us: it must open what `seal` seals.
+//! What looks for its service account where a pod finds it: the reference's own controller beside us, which must open
+//! what `seal` seals, and our operator without a kubeconfig.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +10,42 @@ use crate::bed::Tenant;
 use crate::namespaces::OWN_ADDRESS;
 use crate::process::{Process, free_port};
 
-/// Where a pod finds its account; the reference looks nowhere else. Only one can run at a time.
+/// Where a pod finds its account (`/var/run` is a link to `/run`).
 const ACCOUNT: &str = "/run/secrets/kubernetes.io/serviceaccount";
+/// There is one such folder, so one process at a time has it.
+static TAKEN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A service account as a pod has it, for as long as this is held.
+#[derive(Debug)]
+pub struct PodAccount {
+    /// Where the API server is, as a pod is told.
+    pub environment: Vec<(&'static str, String)>,
+    _alone: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl PodAccount {
+    /// Puts this account's token, the API server's authority and the namespace where a pod finds them.
+    ///
+    /// # Errors
+    ///
+    /// It needs the bed's namespaces; trouble with the API server.
+    pub async fn mount(tenant: &Tenant, namespace: &str, account: &str) -> Result<Self> {
+        ensure!(crate::namespaces::inside(), "a pod's account needs the bed's namespaces");
+        let alone = TAKEN.lock().await;
+        let folder = Path::new(ACCOUNT);
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("token"), tenant.cluster.token(namespace, account).await?)?;
+        std::fs::write(folder.join("ca.crt"), &tenant.bed.ca)?;
+        std::fs::write(folder.join("namespace"), namespace)?;
+        let (host, port) = tenant.bed.url.trim_start_matches("https://").rsplit_once(':').context("no port")?;
+        let environment = vec![
+            ("KUBERNETES_SERVICE_HOST", host.to_owned()),
+            ("KUBERNETES_SERVICE_PORT", port.to_owned()),
+            ("POD_NAMESPACE", namespace.to_owned()),
+        ];
+        Ok(Self { environment, _alone: alone })
+    }
+}
 
 /// A running Sealed Secrets controller.
 #[derive(Debug)]
@@ -18,6 +53,7 @@ pub struct SealedSecretsController {
     /// Its endpoints.
     pub url: String,
     process: Process,
+    _account: PodAccount,
 }
 
 impl SealedSecretsController {
@@ -27,26 +63,18 @@ impl SealedSecretsController {
     ///
     /// It needs the bed's namespaces, and it does not come up within half a minute: with the last lines of its log.
     pub async fn start(tenant: &Tenant, account: &str) -> Result<Self> {
-        ensure!(crate::namespaces::inside(), "the reference controller needs the bed's namespaces");
-        let folder = Path::new(ACCOUNT);
-        std::fs::create_dir_all(folder)?;
-        std::fs::write(folder.join("token"), tenant.cluster.token(&tenant.work, account).await?)?;
-        std::fs::write(folder.join("ca.crt"), &tenant.bed.ca)?;
-        std::fs::write(folder.join("namespace"), &tenant.work)?;
+        let account = PodAccount::mount(tenant, &tenant.work, account).await?;
         let program = tenant.bed.kubeseal.with_file_name("controller");
         let address = format!("{OWN_ADDRESS}:{}", free_port()?);
-        let (host, port) = tenant.bed.url.trim_start_matches("https://").rsplit_once(':').context("no port")?;
         let mut command = Process::command(program);
         command
             .args(["--all-namespaces=false", "--update-status", "--listen-addr", &address])
             .args(["--listen-metrics-addr", &format!("{OWN_ADDRESS}:{}", free_port()?)])
-            .env("KUBERNETES_SERVICE_HOST", host)
-            .env("KUBERNETES_SERVICE_PORT", port)
-            .env("POD_NAMESPACE", &tenant.work);
+            .envs(account.environment.iter().cloned());
         std::fs::create_dir_all(&tenant.folder)?;
         let mut process = Process::start("the reference controller", command, &tenant.folder.join("reference.log"))?;
         process.wait_until(Duration::from_secs(30), || std::net::TcpStream::connect(&address).is_ok())?;
-        Ok(Self { url: format!("http://{address}"), process })
+        Ok(Self { url: format!("http://{address}"), process, _account: account })
     }
 
     /// The last lines that it logged.
