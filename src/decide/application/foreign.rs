@@ -9,8 +9,13 @@ use crate::plan::Manifest;
 
 /// Lists whose items `managedFields` names by a key are searched for at most this many items.
 const MOST_ITEMS: usize = 10_000;
-/// What `kubectl rollout restart` writes: an order to restart, not a wish for how things should be.
-const RESTARTED_AT: &str = "f:kubectl.kubernetes.io/restartedAt";
+/// Annotations by which a person asks for something to be done now: they are orders, no wishes for how things should be,
+/// and whoever obeys them takes them away or counts their changes.
+const ORDERS: [&str; 3] = ["kubectl.kubernetes.io/restartedAt", "force-sync", "external-secrets.io/force-sync"];
+/// So are Argo CD's own, `refresh` among them.
+const ARGO_CD: &str = "argocd.argoproj.io/";
+/// Where an Application is asked for a sync.
+const OPERATION: &str = "operation";
 
 /// JSON pointers of fields that kubectl wrote and nobody else owns, deepest last item first, so that they can be removed in
 /// this order.
@@ -41,7 +46,7 @@ pub fn pointers(live: &Manifest) -> Vec<String> {
     let mut found: Vec<Vec<Step>> = hands
         .into_iter()
         .filter(|path| !others.iter().any(|other| other.starts_with(path)))
-        .filter(|path| matches!(path.first(), Some(Step::Field(first)) if first != "status"))
+        .filter(|path| is_a_wish(path))
         .collect();
     // What lies in an item that goes, goes with it.
     let items = found.clone();
@@ -49,6 +54,24 @@ pub fn pointers(live: &Manifest) -> Vec<String> {
     // Removing an item moves those behind it: last ones first.
     found.sort_by(|a, b| b.cmp(a));
     found.iter().map(|path| path.iter().map(Step::token).collect()).collect()
+}
+
+/// Whether a field says how things should be. Status and an Application's `operation` do not; of the metadata only
+/// labels and annotations do.
+fn is_a_wish(path: &[Step]) -> bool {
+    let field = |index: usize| match path.get(index) {
+        Some(Step::Field(name)) => name.as_str(),
+        _ => "",
+    };
+    match field(0) {
+        "" | "status" | OPERATION => false,
+        "metadata" => field(1) == "labels" || (field(1) == "annotations" && !is_an_order(field(2))),
+        _ => true,
+    }
+}
+
+fn is_an_order(annotation: &str) -> bool {
+    ORDERS.contains(&annotation) || annotation.starts_with(ARGO_CD)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +92,8 @@ impl Step {
 /// Collects the paths that a set of managed fields owns, as they lie in the live object.
 fn leaves(fields: &Map<String, Value>, live: &Value, path: &mut Vec<Step>, found: &mut BTreeSet<Vec<Step>>) {
     for (name, below) in fields {
-        if name == RESTARTED_AT {
+        // Within a pod template, too.
+        if name.strip_prefix("f:").is_some_and(is_an_order) {
             continue;
         }
         let step = match name.split_once(':') {
@@ -125,7 +149,10 @@ mod tests {
     fn live(managers: &Value) -> Manifest {
         Manifest::new(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": { "name": "a", "labels": { "by/hand": "x", "ours": "y" }, "managedFields": managers },
+            "metadata": { "name": "a", "labels": { "by/hand": "x", "ours": "y" }, "managedFields": managers,
+                "annotations": { "argocd.argoproj.io/refresh": "normal" }, "finalizers": ["x"],
+            },
+            "operation": { "sync": {} },
             "spec": {
                 "replicas": 3,
                 "template": { "spec": { "containers": [
@@ -156,7 +183,13 @@ mod tests {
         let autoscaler = json!({ "manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {
             "f:spec": { "f:replicas": {} },
         } });
-        let found = pointers(&live(&json!([ours, hands, autoscaler])));
+        let orders = json!({ "manager": "kubectl-annotate", "operation": "Update", "fieldsV1": {
+            "f:metadata": { "f:annotations": { "f:argocd.argoproj.io/refresh": {} }, "f:finalizers": { "v:\"x\"": {} } },
+            "f:operation": { "f:sync": {} },
+        } });
+        let found = pointers(&live(&json!([ours, hands, autoscaler, orders])));
+        assert!(!found.iter().any(|pointer| pointer.contains("refresh") || pointer.contains("operation")), "{found:?}");
+        assert!(!found.iter().any(|pointer| pointer.contains("finalizers")), "{found:?}");
         assert!(found.contains(&"/metadata/labels/by~1hand".to_owned()), "{found:?}");
         assert!(found.contains(&"/spec/template/spec/containers/0/env/1".to_owned()), "{found:?}");
         assert!(
