@@ -147,6 +147,12 @@ pub fn read<'a>(
     let (options, mut unsupported) = options(&policy.sync_options);
     unsupported.extend(unsupported_fields(application).into_iter().filter(|field| field.starts_with("spec.")));
     unsupported.extend(harmless_fields(project));
+    // Whoever lists differences to be ignored expects them to last: healing them would fight with what makes them.
+    let ignores = unsupported.iter_mut().find(|field| *field == "spec.ignoreDifferences");
+    let may_heal = ignores.is_none();
+    if let Some(field) = ignores {
+        *field += " (so nothing is healed by itself)";
+    }
     Ok(Spec {
         key,
         source,
@@ -154,7 +160,7 @@ pub fn read<'a>(
         project,
         automated: automated.map(|automated| Automated {
             prune: automated.prune == Some(true),
-            self_heal: automated.self_heal == Some(true),
+            self_heal: automated.self_heal == Some(true) && may_heal,
             allow_empty: automated.allow_empty == Some(true),
         }),
         options,
@@ -306,7 +312,7 @@ mod tests {
         let open = project(&json!({ "sourceRepos": ["*"], "destinations": [{ "server": "*", "namespace": "*" }] }));
         let application = application(&json!({ "spec": {
             "syncPolicy": {
-                "automated": { "prune": true },
+                "automated": { "prune": true, "selfHeal": true },
                 "syncOptions": ["CreateNamespace=true", "Replace=true"],
             },
             "ignoreDifferences": [],
@@ -315,6 +321,7 @@ mod tests {
         let spec = read(&application, Some(&open), bounds).unwrap();
         assert_eq!(spec.automated, Some(Automated { prune: true, ..Automated::default() }));
         assert!(spec.options.create_namespace);
-        assert_eq!(spec.unsupported, ["spec.syncPolicy.syncOptions[Replace=true]", "spec.ignoreDifferences"]);
+        let healing = "spec.ignoreDifferences (so nothing is healed by itself)";
+        assert_eq!(spec.unsupported, ["spec.syncPolicy.syncOptions[Replace=true]", healing]);
     }
 }
