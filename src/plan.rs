@@ -349,17 +349,19 @@ pub struct Verdict {
     /// Other fields of the object that go with the status, as one merge patch: a request that was handled, a finalizer
     /// that has done its work. It names the `resourceVersion` that the decision was made on.
     pub also: Option<Value>,
+    /// The status as this very decision has written it on its way; none when it stands as it was found.
+    pub written: Option<Value>,
 }
 
 impl Verdict {
     /// Nothing to say.
     pub fn silent(next: Next) -> Self {
-        Self { status: None, note: None, next, also: None }
+        Self { status: None, note: None, next, also: None, written: None }
     }
 
     /// This is the status now.
     pub fn told(status: Option<Value>, note: Option<Note>, next: Next) -> Self {
-        Self { status, note, next, also: None }
+        Self { status, note, next, also: None, written: None }
     }
 }
 

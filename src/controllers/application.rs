@@ -33,6 +33,8 @@ mod waking;
 const MANAGER: &str = "argocd-controller";
 /// Objects of one Application that are looked at, or written, at a time.
 const AT_A_TIME: usize = 16;
+/// How soon an Application is looked at again that somebody changed while a sync was about to begin.
+const CHANGED_MEANWHILE: Duration = Duration::from_millis(200);
 /// Without any event an Application is looked at again after this time: watches tell everything else.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -223,7 +225,7 @@ impl Applications {
         let fresh = asked.is_some() || is_refreshed(application);
         let target = match self.repositories.read(application, spec.source, None, fresh).await {
             Ok(target) => target,
-            Err(error) => return self.uncomparable(application, error).await,
+            Err(error) => return self.uncomparable(application, error, memory).await,
         };
         let mut compared = self.compare(&spec, &target, memory, false).await?;
 
@@ -237,6 +239,7 @@ impl Applications {
                 let status = self.status_of(application, &target, &compared);
                 let operation = application.operation.clone().unwrap_or_default();
                 let status = status::refused(status, &operation, &why, Timestamp::now());
+                memory.keep(&status);
                 let note = Some(warning("OperationCompleted", &why));
                 return self.conclude(application, status, note, Next::After(RESYNC), true).await;
             }
@@ -281,12 +284,7 @@ impl Applications {
     /// Whether the operation that the watch told us of still stands: it is run once, and the watch may lag behind our
     /// own write that took it away.
     async fn is_still_asked(&self, application: &Application) -> Result<bool, Error> {
-        let object = ObjectRef {
-            api_version: "argoproj.io/v1alpha1".to_owned(),
-            kind: "Application".to_owned(),
-            key: key_of(application),
-        };
-        let now = self.context.cluster.get(&object).await?;
+        let now = self.context.cluster.get(&reference(application)).await?;
         Ok(now.is_some_and(|now| now.fields().get("operation").is_some_and(|operation| !operation.is_null())))
     }
 
@@ -305,6 +303,9 @@ impl Applications {
         let wanted =
             request.operation.sync.as_ref().map(|sync| sync.revision.as_str()).filter(|revision| !revision.is_empty());
         let elsewhere = wanted.filter(|wanted| *wanted != target.revision);
+        let Some(application) = &self.announce(application, &target, &compared, request).await? else {
+            return Ok(Verdict::silent(Next::After(CHANGED_MEANWHILE)));
+        };
         let (revision, outcome) = match elsewhere {
             None => (target.revision.clone(), self.sync(spec, &compared, request, memory).await),
             Some(revision) => match self.repositories.read(application, spec.source, Some(revision), false).await {
@@ -320,7 +321,7 @@ impl Applications {
         let retries = memory.sync.failures.saturating_sub(1);
         let outcome = match pause {
             Some(pause) => Outcome {
-                phase: "Running",
+                phase: status::RUNNING,
                 message: format!(
                     "{} Retrying attempt #{} in {} s.",
                     outcome.message,
@@ -333,6 +334,10 @@ impl Applications {
             None => Outcome { retries, ..outcome },
         };
 
+        let before = application.status.clone().unwrap_or_default();
+        let ended = status::synced(before, application, request, &outcome, &revision, Timestamp::now());
+        memory.keep(&ended);
+
         let target = self.repositories.read(application, spec.source, None, false).await.unwrap_or(target);
         let mut compared = self.compare(spec, &target, memory, true).await?;
         let is_automated = application.operation.is_none();
@@ -343,17 +348,50 @@ impl Applications {
         let now = Timestamp::now();
         let status = self.status_of(application, &target, &compared);
         let status = status::synced(status, application, request, &outcome, &revision, now);
-        memory.concluded = status.operation_state.clone().map(|state| (state, status.history.clone()));
         let note = Note {
             warning: !succeeded,
             reason: "OperationCompleted".to_owned(),
             message: format!("Sync operation to {revision}: {}", outcome.message),
         };
         let next = Next::After(pause.unwrap_or(RESYNC));
-        self.conclude(application, status, Some(note), next, pause.is_none()).await
+        let verdict = self.conclude(application, status, Some(note), next, pause.is_none()).await?;
+        let written = application.status.as_ref().and_then(|status| serde_json::to_value(status).ok());
+        Ok(Verdict { written, ..verdict })
     }
 
-    async fn uncomparable(&self, application: &Application, error: repositories::Error) -> Result<Verdict, Error> {
+    /// Writes that a sync runs, and which objects there will be; none when somebody changed the Application meanwhile.
+    async fn announce(
+        &self,
+        application: &Application,
+        target: &Target,
+        compared: &Compared,
+        request: &Request,
+    ) -> Result<Option<Application>, Error> {
+        let status = self.status_of(application, target, compared);
+        let status = status::running(status, request, &target.revision, Timestamp::now());
+        let current = serde_json::to_value(&application.status).unwrap_or_default();
+        let desired = serde_json::to_value(&status).unwrap_or_default();
+        let uid = application.metadata.uid.clone().unwrap_or_default();
+        let guard = json!({ "metadata": { "resourceVersion": application.metadata.resource_version } });
+        let cluster = &self.context.cluster;
+        match cluster.write_status(&reference(application), &uid, (&current, &desired), Some(&guard), false).await {
+            Ok(written) => {
+                let mut application = application.clone();
+                application.status = Some(status);
+                application.metadata.resource_version = Some(written.resource_version);
+                Ok(Some(application))
+            }
+            Err(cluster::Error::Conflict(_) | cluster::Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn uncomparable(
+        &self,
+        application: &Application,
+        error: repositories::Error,
+        memory: &mut Memory,
+    ) -> Result<Verdict, Error> {
         let retry = match &error {
             repositories::Error::Cluster(error) => return Err(error.clone().into()),
             repositories::Error::Git(error) => error.retry(),
@@ -370,6 +408,7 @@ impl Applications {
         let mut status = status::uncomparable(application, Finding::new(COMPARISON, &message), now);
         if let Some(operation) = &application.operation {
             status = status::refused(status, operation, &message, now);
+            memory.keep(&status);
         }
         self.conclude(application, status, note, next, true).await
     }
@@ -423,6 +462,13 @@ impl Applications {
     }
 }
 
+impl Memory {
+    /// Keeps how an operation ended, in case its status cannot be written.
+    fn keep(&mut self, status: &ApplicationStatus) {
+        self.concluded = status.operation_state.clone().map(|state| (state, status.history.clone()));
+    }
+}
+
 impl Compared {
     /// Whether automation may go on: what Git declares is complete, and all of it is understood.
     fn may_be_synced(&self) -> bool {
@@ -447,7 +493,7 @@ fn with_concluded(application: &Application, memory: &Memory) -> Application {
         let status = application.status.get_or_insert_default();
         let known = status.operation_state.as_ref();
         // Times are RFC 3339 in UTC: they compare as text.
-        if known.is_none_or(|known| known.started_at < state.started_at) {
+        if known.is_none_or(|known| known.started_at <= state.started_at) {
             status.operation_state = Some(state.clone());
             status.history.clone_from(history);
         }
@@ -472,6 +518,14 @@ fn fingerprint(revision: &str, application: &Application, spec: &Spec<'_>) -> u6
 
 fn warning(reason: &str, message: &str) -> Note {
     Note { warning: true, reason: reason.to_owned(), message: message.to_owned() }
+}
+
+fn reference(application: &Application) -> ObjectRef {
+    ObjectRef {
+        api_version: "argoproj.io/v1alpha1".to_owned(),
+        kind: "Application".to_owned(),
+        key: key_of(application),
+    }
 }
 
 fn key_of(application: &Application) -> ObjectKey {

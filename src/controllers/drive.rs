@@ -167,6 +167,7 @@ impl<R: Reconcile> Driver<R> {
             note: Some(Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }),
             next: Next::OnChange,
             also: None,
+            written: None,
         };
         // What its status holds is unknown: it is written over, whatever it is.
         let next = self.conclude(key, object.meta().uid.as_deref(), &Value::Null, verdict).await;
@@ -192,7 +193,7 @@ impl<R: Reconcile> Driver<R> {
             key: key.clone(),
         };
         let uid = uid.unwrap_or_default();
-        let current = handled.get("status").cloned().unwrap_or_default();
+        let current = verdict.written.or_else(|| handled.get("status").cloned()).unwrap_or_default();
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
         self.publish(&object, uid, verdict.note, changed).await;
         if !changed && verdict.also.is_none() {

@@ -16,8 +16,9 @@ use crate::git::{self, Credentials, Directory, Limits, Mirrors, ObjectId, Refs, 
 use crate::plan::ObjectKey;
 use crate::telemetry::{GitLabels, Metrics};
 
-/// Remotes that are asked at a time.
-const AT_A_TIME: usize = 8;
+/// Remotes that are asked at a time: many, because dead ones hold their place until their deadline, and the others must not
+/// wait for them.
+const AT_A_TIME: usize = 32;
 /// How long repository Secrets are held: a poll reads them anew.
 const ENTRIES_AGE: Duration = Duration::from_secs(10);
 

@@ -99,10 +99,13 @@ pub fn automated(
     if let Some(finding) = would_wipe(policy, revision, observed) {
         return Due::Refused(finding);
     }
+    let request = |heals| request(application, policy, spec, revision, heals);
+    if memory.failures == 0 && was_left_running(application, revision) {
+        return Due::Now(Box::new(request(false)));
+    }
     if !observed.iter().any(|object| is_work(object, policy, spec.options.keep_all)) {
         return Due::Nothing;
     }
-    let request = |heals| request(application, policy, spec, revision, heals);
     if memory.fingerprint == fingerprint && memory.failures > 0 {
         let limit = retries(application.spec.sync_policy.as_ref().and_then(|policy| policy.retry.as_ref()), true);
         let is_over = limit >= 0 && memory.failures > limit;
@@ -208,6 +211,14 @@ fn would_wipe(policy: Automated, revision: &str, observed: &[Observed]) -> Optio
     })
 }
 
+/// Whether the status tells of a sync to this revision that never ended: whoever ran it was stopped in the middle.
+fn was_left_running(application: &Application, revision: &str) -> bool {
+    let last = application.status.as_ref().and_then(|status| status.operation_state.as_ref());
+    last.filter(|last| last.phase == "Running")
+        .and_then(|last| last.operation.sync.as_ref())
+        .is_some_and(|sync| sync.revision == revision)
+}
+
 /// Whether this revision of this source is the one that was synced last.
 fn was_synced(application: &Application, revision: &str) -> bool {
     let last = application.status.as_ref().and_then(|status| status.operation_state.as_ref());
@@ -308,6 +319,9 @@ mod tests {
         let gone = observed(SyncCode::OutOfSync, true);
         let shared = Observed { shared_with: Some("b".to_owned()), ..drifted.clone() };
         let kept = Observed { keeps: true, ..gone.clone() };
+        let left_running = json!({ "operationState": {
+            "operation": { "sync": { "revision": "c1" } }, "phase": "Running", "startedAt": "2026-01-01T00:00:00Z",
+        } });
         let fresh = Memory::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let failed =
@@ -323,6 +337,14 @@ mod tests {
                 vec![drifted.clone()],
                 fresh.clone(),
                 "Nothing",
+            ),
+            (
+                "stopped in the middle",
+                all.clone(),
+                left_running.clone(),
+                vec![synced.clone()],
+                fresh.clone(),
+                "Now(false)",
             ),
             ("in sync", all.clone(), json!({}), vec![synced.clone()], fresh.clone(), "Nothing"),
             ("never synced", plain.clone(), json!({}), vec![drifted.clone()], fresh.clone(), "Now(false)"),

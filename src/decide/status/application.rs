@@ -22,6 +22,8 @@ const LONGEST: usize = 4096;
 
 /// Results of one operation that a status holds.
 const MOST_RESULTS: usize = 1000;
+/// The phase of an operation that has not ended.
+pub const RUNNING: &str = "Running";
 /// How the message of an object ends that a sync found as it should be.
 pub const UNCHANGED: &str = "unchanged";
 
@@ -133,6 +135,21 @@ pub fn failed(application: &Application, message: &str, now: Timestamp) -> Appli
     uncomparable(application, Finding::new(COMPARISON, message), now)
 }
 
+/// Adds that a sync runs. It is written before anything is applied or deleted: the list of objects is the inventory by which
+/// they are found again, should this process end in the middle.
+pub fn running(status: ApplicationStatus, request: &Request, revision: &str, now: Timestamp) -> ApplicationStatus {
+    ApplicationStatus {
+        operation_state: Some(OperationState {
+            operation: request.operation.clone(),
+            phase: RUNNING.to_owned(),
+            message: format!("syncing to {revision}"),
+            started_at: time(now),
+            ..OperationState::default()
+        }),
+        ..status
+    }
+}
+
 /// Adds how a sync ended, and an entry to the history when it brought something new to run.
 pub fn synced(
     status: ApplicationStatus,
@@ -174,7 +191,7 @@ pub fn synced(
             message: clipped(&outcome.message),
             sync_result: Some(result),
             started_at: time(outcome.started),
-            finished_at: (outcome.phase != "Running").then(|| time(now)),
+            finished_at: (outcome.phase != RUNNING).then(|| time(now)),
             retry_count: (outcome.retries > 0).then_some(outcome.retries),
         }),
         ..status
