@@ -123,3 +123,25 @@ async fn without_a_kubeconfig_the_pods_own_account_is_used() {
     tenant.cluster.wait_for("it holds the Lease", lease, PATIENCE, held).await.unwrap();
     assert!(running.stop());
 }
+
+#[tokio::test]
+async fn a_deadline_that_passes_explains_itself() {
+    let tenant = Bed::attach().unwrap().tenant("late").await.unwrap();
+    let _running = tenant.operator(&["--controllers=applications"]).await.unwrap().start().unwrap();
+    let application = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": { "name": "late", "namespace": tenant.apps },
+        "spec": { "source": { "repoURL": "https://127.0.0.1:1/x", "path": "." }, "destination": { "name": "in-cluster" } },
+    });
+    tenant.cluster.apply_object(&application).await.unwrap();
+    let place = ("argoproj.io/v1alpha1 Application", tenant.apps.as_str(), "late");
+    let told = |object: &serde_json::Value| object["status"]["sync"]["status"] == "Unknown";
+    tenant.cluster.wait_for("it is told", place, PATIENCE, told).await.unwrap();
+    let never = tenant.cluster.wait_for("pigs fly", place, Duration::from_secs(1), |_| false).await.unwrap_err();
+    let words = format!("{never:#}");
+    for expected in
+        ["not within 1 s: pigs fly", "ComparisonError", "events:", "operator.log ends:", "cannot be reached"]
+    {
+        assert!(words.contains(expected), "{expected}: {words}");
+    }
+}

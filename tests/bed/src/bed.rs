@@ -228,7 +228,8 @@ impl Bed {
                 cluster.apply_object(&serde_json::from_str(&text)?).await?;
             }
         }
-        Ok(Tenant { bed: self.clone(), cluster, keys, apps, work, folder: self.folder.join("tenants").join(id) })
+        let folder = self.folder.join("tenants").join(id);
+        Ok(Tenant { bed: self.clone(), cluster: cluster.with_logs(&folder), keys, apps, work, folder })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Talking to the API server the way kubectl does: apply YAML, read, wait with a deadline that explains itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,6 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// Where the operators that work on this cluster for us log, to quote their last lines.
+    logs: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -29,7 +31,14 @@ impl Cluster {
         install_tls();
         let file = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        Ok(Self { client: Client::try_from(config)? })
+        Ok(Self { client: Client::try_from(config)?, logs: None })
+    }
+
+    /// The same, which quotes the logs in this folder when something does not come in time.
+    #[must_use]
+    pub fn with_logs(mut self, folder: &Path) -> Self {
+        self.logs = Some(folder.to_owned());
+        self
     }
 
     /// The plain client.
@@ -132,7 +141,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// The time ran out: with the object's status and its events.
+    /// The time ran out: with the object's status, its events, and the operators' last lines.
     pub async fn wait_for(
         &self,
         what: &str,
@@ -153,8 +162,9 @@ impl Cluster {
                 };
                 let events = self.events(namespace, name).await.unwrap_or_default().join("\n  ");
                 bail!(
-                    "not within {} s: {what}\n{kind} {namespace}/{name}: {state}\nevents:\n  {events}",
-                    limit.as_secs()
+                    "not within {} s: {what}\n{kind} {namespace}/{name}: {state}\nevents:\n  {events}\n{}",
+                    limit.as_secs(),
+                    self.last_lines()
                 );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -170,11 +180,25 @@ impl Cluster {
         let started = Instant::now();
         while self.find(kind, namespace, name).await?.is_some() {
             if started.elapsed() > limit {
-                bail!("{kind} {namespace}/{name} is still there after {} s", limit.as_secs());
+                bail!("{kind} {namespace}/{name} is still there after {} s\n{}", limit.as_secs(), self.last_lines());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+
+    /// What operators logged last.
+    fn last_lines(&self) -> String {
+        const LINES: usize = 15;
+        let logs = self.logs.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let logs = logs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "log"));
+        let quote = |path: PathBuf| {
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
+            let lines: Vec<_> = text.lines().collect();
+            let name = path.file_name().unwrap_or_default().display().to_string();
+            format!("{name} ends:\n  {}", lines[lines.len().saturating_sub(LINES)..].join("\n  "))
+        };
+        logs.map(quote).collect::<Vec<_>>().join("\n")
     }
 
     /// Events about an object, as `TYPE REASON MESSAGE`.
