@@ -72,13 +72,17 @@ impl Live {
         self.followed(object)?.metadata.get(&object.key)
     }
 
-    /// Everything that is tracked by any Application.
-    pub fn all(&self) -> Vec<(ObjectRef, Arc<ObjectMeta>)> {
+    /// Everything whose tracking id begins with the name of this Application.
+    pub fn tracked_by(&self, instance: &str) -> Vec<(ObjectRef, Arc<ObjectMeta>)> {
+        let is_tracked = |metadata: &ObjectMeta| {
+            let id = metadata.annotations.as_ref().and_then(|annotations| annotations.get(TRACKING_ID));
+            id.is_some_and(|id| id.strip_prefix(instance).is_some_and(|rest| rest.starts_with(':')))
+        };
         let followed: Vec<(GroupKind, Followed)> =
             self.lock().iter().map(|(kind, followed)| (kind.clone(), followed.clone())).collect();
         let objects = followed.into_iter().flat_map(|((_, kind), followed)| {
             let api_version = followed.api_version;
-            followed.metadata.all().into_iter().map(move |(key, metadata)| {
+            followed.metadata.select(is_tracked).into_iter().map(move |(key, metadata)| {
                 (ObjectRef { api_version: api_version.clone(), kind: kind.clone(), key }, metadata)
             })
         });

@@ -88,9 +88,11 @@ impl Metadata {
         lock(&self.inner.entries).get(key).map(|entry| Arc::clone(&entry.metadata))
     }
 
-    /// All that is kept.
-    pub fn all(&self) -> Vec<(ObjectKey, Arc<ObjectMeta>)> {
-        lock(&self.inner.entries).iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.metadata))).collect()
+    /// What is kept and `wanted` wants.
+    pub fn select(&self, wanted: impl Fn(&ObjectMeta) -> bool) -> Vec<(ObjectKey, Arc<ObjectMeta>)> {
+        let entries = lock(&self.inner.entries);
+        let selected = entries.iter().filter(|(_, entry)| wanted(&entry.metadata));
+        selected.map(|(key, entry)| (key.clone(), Arc::clone(&entry.metadata))).collect()
     }
 
     /// Runs the watch until `stop`.

@@ -212,7 +212,7 @@ impl Applications {
             .chain(&desire.skipped)
             .map(identity)
             .collect();
-        for (object, metadata) in self.live.all() {
+        for (object, metadata) in self.live.tracked_by(instance) {
             // Of a kind that the cluster does not know at the moment nobody can say which object Git means.
             if declared.contains(&identity(&object)) || !certain(&object) {
                 continue;

@@ -45,7 +45,7 @@ impl Applications {
         };
         let mut left: Vec<_> = self
             .live
-            .all()
+            .tracked_by(&instance)
             .into_iter()
             .filter(|(object, metadata)| {
                 matches!(prune::claim(object, metadata, &instance), Claim::Managed { outlives: false, .. })
