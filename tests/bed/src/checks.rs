@@ -16,7 +16,9 @@ const AT_A_TIME: usize = 4;
 /// Format, lints, docs, licences and bans, and all tests that need no server.
 pub(crate) fn without_servers(cache: &Cache) -> Result<()> {
     let deny = cache.cargo_deny()?;
-    let steps: [(&str, &[&str]); 4] = [
+    let steps: [(&str, &[&str]); 5] = [
+        // Those of other platforms, too: the licences of all are read, without the network.
+        ("dependencies", &["fetch", "--locked"]),
         ("format", &["fmt", "--all", "--check"]),
         ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         ("docs", &["doc", "--workspace", "--no-deps", "--document-private-items"]),
