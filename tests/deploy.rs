@@ -132,3 +132,35 @@ async fn the_part_that_reads_git_cannot_reach_the_sealing_keys() {
     let words = refused(&bed, &token, &policy, &none);
     assert!(words.contains("forbidden"), "{words}");
 }
+
+#[tokio::test]
+async fn the_pods_satisfy_the_restricted_standard() {
+    let tenant = Bed::attach().unwrap().tenant("restricted").await.unwrap();
+    let enforce = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
+    tenant.cluster.patch("v1 Namespace", "", &tenant.work, &enforce).await.unwrap();
+    let pod = |template: &Value| {
+        let mut pod =
+            json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "it", "namespace": tenant.work } });
+        pod["spec"] = template["spec"].clone();
+        // Its account lives in another namespace.
+        pod["spec"]["serviceAccountName"] = Value::Null;
+        let file = tenant.folder.join("pod.json");
+        std::fs::create_dir_all(&tenant.folder).unwrap();
+        std::fs::write(&file, pod.to_string()).unwrap();
+        tenant.bed.kubectl(&["create", "--dry-run=server", "-f", &file.display().to_string()])
+    };
+    let mut seen = 0;
+    for folder in ["base", "overlays/drop-in", "overlays/namespaced", "overlays/split"] {
+        let manifests = tenant.bed.kustomize(folder).unwrap();
+        for object in bed::cluster::documents(&manifests).unwrap() {
+            if object["kind"] == "Deployment" {
+                let mut template = object["spec"]["template"].clone();
+                pod(&template).unwrap();
+                template["spec"]["containers"][0]["securityContext"] = Value::Null;
+                assert!(format!("{:#}", pod(&template).unwrap_err()).contains("violates PodSecurity"), "{folder}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 5, "Deployments in all");
+}

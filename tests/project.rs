@@ -119,3 +119,49 @@ async fn git_makes_nobody_an_administrator() {
     tenant.cluster.delete(APPLICATION, &tenant.apps, &name).await.unwrap();
     tenant.cluster.wait_gone(APPLICATION, &tenant.apps, &name, PATIENCE).await.unwrap();
 }
+
+#[tokio::test]
+async fn fields_that_are_not_honoured_survive_and_are_named() {
+    let (tenant, _git, repository) = tenant_with_repository("unhonoured").await;
+    let commit = repository.commit("first", &[("app/a.yaml", MAP)]).unwrap();
+    let operator = tenant.deployer(&[]).await.unwrap();
+    let _running = operator.start().unwrap();
+    let mut project = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+        "metadata": { "name": "unhonoured", "namespace": tenant.apps },
+        "spec": {
+            "sourceRepos": ["*"], "destinations": [{ "server": "*", "namespace": "*" }],
+            "roles": [{ "name": "ci", "policies": ["p, proj:unhonoured:ci, applications, sync, unhonoured/*, allow"] }],
+        },
+    });
+    tenant.cluster.apply_object(&project).await.unwrap();
+    let mut app = application(&tenant, &repository, "app", &automated());
+    let extra = json!({
+        "project": "unhonoured",
+        "info": [{ "name": "owner", "value": "team" }],
+        "ignoreDifferences": [{ "group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"] }],
+    });
+    app["spec"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let stored = tenant.cluster.apply_object(&app).await.unwrap();
+    for field in ["info", "ignoreDifferences"] {
+        assert_eq!(stored["spec"][field], extra[field], "{field} survives");
+    }
+    let name = name_of(&tenant, "app");
+    stands(&tenant, &name, "it is synced", synced_to(&commit)).await;
+    for field in ["spec.ignoreDifferences", "spec.roles of project 'unhonoured'"] {
+        let told = |object: &Value| says(object, "UnsupportedFieldWarning", field);
+        stands(&tenant, &name, &format!("{field} is named"), told).await;
+    }
+
+    // A field that forbids something, or without which something else would be applied, stops everything.
+    project["spec"]["syncWindows"] = json!([{ "kind": "deny", "schedule": "* * * * *", "duration": "1h" }]);
+    tenant.cluster.apply_object(&project).await.unwrap();
+    let told = |object: &Value| says(object, "InvalidSpecError", "spec.syncWindows of project 'unhonoured'");
+    stands(&tenant, &name, "the window is named", told).await;
+    project["spec"].as_object_mut().unwrap().remove("syncWindows");
+    tenant.cluster.apply_object(&project).await.unwrap();
+    app["spec"]["source"]["helm"] = json!({ "releaseName": "x" });
+    tenant.cluster.apply_object(&app).await.unwrap();
+    let told = |object: &Value| says(object, "InvalidSpecError", "spec.source.helm");
+    stands(&tenant, &name, "Helm is named", told).await;
+}
