@@ -1,5 +1,6 @@
 //! The words that rules and hands share: what to write (`Change`) and what to say (`Verdict`). No logic.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use kube::api::ObjectMeta;
 use seal::SecretBytes;
 use serde_json::{Map, Value, json};
 
-use crate::api::secret_store::KvVersion;
+use crate::api::external_secret::StoreKind;
+use crate::api::secret_store::{CaProvider, Provider, SecretKeyRef, ServiceAccountRef};
 
 /// Which object of a kind: its namespace (empty for cluster-scoped kinds) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,39 +186,101 @@ pub struct SecretValues {
     pub data: BTreeMap<String, SecretBytes>,
 }
 
-/// Everything that a provider needs to know of a store: resolved under the namespace rules, so that it needs no cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreAccess {
-    /// Address.
-    pub server: String,
-    /// Mount of the engine.
-    pub mount: Option<String>,
-    /// Version of the key-value engine.
-    pub version: KvVersion,
-    /// Namespace within the store.
-    pub namespace: Option<String>,
-    /// Certificate authority, PEM.
-    pub authority: Option<String>,
-    /// Who we are.
-    pub login: VaultLogin,
+/// Which store, and for whom it was opened. Whatever is kept for a store (clients, tokens, values) is kept under this
+/// key, so that nothing of one tenant is ever handed to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId {
+    /// The kind.
+    pub kind: StoreKind,
+    /// Namespace (empty for a ClusterSecretStore) and name.
+    pub key: ObjectKey,
+    /// Namespace of the object that uses a ClusterSecretStore; empty when the store itself is tried.
+    pub asker: String,
 }
 
-/// Who we are to a Vault.
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.key)
+    }
+}
+
+/// A store as its provider gets it: the settings as they were written, and what they refer to, resolved under the
+/// namespace rules. It needs no cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VaultLogin {
-    /// With a token.
-    Token(SecretBytes),
-    /// With a service account's token.
-    Kubernetes {
-        /// Where the method is mounted.
-        mount: String,
-        /// The role.
-        role: String,
-        /// The service account's token.
-        jwt: SecretBytes,
-        /// Namespace of the login within the store.
-        namespace: Option<String>,
-    },
+pub struct StoreAccess {
+    /// Which store, for whom.
+    pub id: StoreId,
+    /// The settings.
+    pub provider: Provider,
+    /// What they refer to.
+    pub credentials: Credentials,
+}
+
+/// What a store's settings refer to, resolved: each by the reference as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Keys of Secrets.
+    pub secrets: BTreeMap<SecretKeyRef, SecretBytes>,
+    /// Whole Secrets.
+    pub whole_secrets: BTreeMap<SecretKeyRef, BTreeMap<String, SecretBytes>>,
+    /// Service accounts.
+    pub accounts: BTreeMap<ServiceAccountRef, Account>,
+    /// Certificate authorities, as PEM.
+    pub authorities: BTreeMap<CaProvider, String>,
+    /// Whether the identity of our own pod may be used.
+    pub ambient: bool,
+}
+
+/// A service account and a token of it.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Its annotations: clouds keep there which role it stands for.
+    pub annotations: BTreeMap<String, String>,
+    /// A token that is good for a few minutes. It is another one every few minutes, which makes no other account.
+    pub token: SecretBytes,
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.annotations == other.annotations
+    }
+}
+
+impl Eq for Account {}
+
+/// A reference in a store's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// Path of its field, for people.
+    pub field: &'static str,
+    /// What it refers to.
+    pub to: Referent<'a>,
+}
+
+/// What a reference refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Referent<'a> {
+    /// A key of a Secret; the second is the key when none is named.
+    Secret(&'a SecretKeyRef, Option<&'static str>),
+    /// A whole Secret.
+    WholeSecret(&'a SecretKeyRef),
+    /// A service account, and for whom its token is to be.
+    Account(&'a ServiceAccountRef, Audience<'a>),
+    /// A certificate authority.
+    Authority(&'a CaProvider),
+}
+
+/// For whom a service account's token is to be: these, and those that the reference itself names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience<'a> {
+    /// Named by the provider; none of any kind means the API server's own.
+    pub names: Vec<Cow<'a, str>>,
+    /// Annotation of the account that takes the place of `names`.
+    pub annotation: Option<&'static str>,
+    /// Whether the account's annotations are of interest.
+    pub reads_annotations: bool,
+    /// How long it is good, in seconds.
+    pub seconds: Option<i64>,
 }
 
 /// A Secret as it should be.

@@ -1,5 +1,7 @@
 //! `ExternalSecret`, as External Secrets Operator defines it.
 
+use std::collections::BTreeMap;
+
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -79,7 +81,7 @@ pub struct StoreRef {
 }
 
 /// The kind of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum StoreKind {
     /// In the same namespace.
     #[default]
@@ -164,7 +166,7 @@ pub struct DataEntry {
 }
 
 /// Where a value is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RemoteRef {
     /// Path or name within the store.
@@ -190,7 +192,7 @@ pub struct RemoteRef {
 }
 
 /// Whether metadata is wanted in place of the value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum MetadataPolicy {
     /// The value.
     #[default]
@@ -200,7 +202,7 @@ pub enum MetadataPolicy {
 }
 
 /// How a value is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum DecodingStrategy {
     /// Base64 or Base64URL if it is that.
     Auto,
@@ -215,7 +217,7 @@ pub enum DecodingStrategy {
 }
 
 /// How keys that Kubernetes does not take are changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConversionStrategy {
     /// Each wrong character becomes `_`.
     #[default]
@@ -225,7 +227,7 @@ pub enum ConversionStrategy {
 }
 
 /// What is done about NUL bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum NullBytePolicy {
     /// Nothing.
     #[default]
@@ -241,9 +243,44 @@ pub struct DataFrom {
     /// All keys of one entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extract: Option<RemoteRef>,
+    /// Every entry that matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub find: Option<Find>,
     /// What is not honoured yet.
     #[serde(flatten)]
     pub unhonoured: Unhonoured<DataFromNames>,
+}
+
+/// Which entries of a store are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Find {
+    /// Where the search begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// By name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<FindName>,
+    /// By tags, all of which must be equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// How keys that Kubernetes does not take are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion_strategy: Option<ConversionStrategy>,
+    /// How values are decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoding_strategy: Option<DecodingStrategy>,
+    /// What is done about NUL bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_byte_policy: Option<NullBytePolicy>,
+}
+
+/// By name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct FindName {
+    /// A regular expression that matches anywhere in the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regexp: Option<String>,
 }
 
 /// What became of an ExternalSecret.
@@ -351,7 +388,7 @@ impl Names for DataNames {
 /// Of `spec.dataFrom[]`.
 pub struct DataFromNames;
 impl Names for DataFromNames {
-    const NAMES: &'static [&'static str] = &["find", "rewrite", "sourceRef"];
+    const NAMES: &'static [&'static str] = &["rewrite", "sourceRef"];
 }
 
 fn one_hour() -> String {

@@ -120,6 +120,8 @@ impl<N: Names> PartialEq for Unhonoured<N> {
     }
 }
 
+impl<N: Names> Eq for Unhonoured<N> {}
+
 /// Shows names only: some of these fields hold tokens when people err.
 impl<N: Names> std::fmt::Debug for Unhonoured<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -69,7 +69,7 @@ pub struct ClusterSecretStoreSpec {
 }
 
 /// Which store: exactly one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
     /// HashiCorp Vault.
@@ -78,13 +78,47 @@ pub struct Provider {
     /// OpenBao, which speaks Vault's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_bao: Option<Vault>,
+    /// Values that stand in the store itself: for trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fake: Option<Fake>,
     /// What is not honoured yet.
     #[serde(flatten)]
     pub unhonoured: Unhonoured<ProviderNames>,
 }
 
+/// Values that stand in the store itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fake {
+    /// The values.
+    pub data: Vec<FakeEntry>,
+    /// How the store answers when it is tried: 0 ready, 1 unknown, 2 wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "integer_schema")]
+    pub validation_result: Option<i64>,
+}
+
+/// One value.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FakeEntry {
+    /// Its name.
+    pub key: String,
+    /// The value.
+    pub value: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Without the value: people put real ones there.
+impl std::fmt::Debug for FakeEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeEntry").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
 /// HashiCorp Vault, or OpenBao.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Vault {
     /// Its address.
@@ -126,7 +160,7 @@ pub enum KvVersion {
 }
 
 /// Who we are: the first that is there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VaultAuth {
     /// Vault namespace of the login only.
@@ -162,7 +196,7 @@ pub struct KubernetesAuth {
 }
 
 /// A key of a Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,7 +213,7 @@ pub struct SecretKeyRef {
 }
 
 /// A service account.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceAccountRef {
     /// Its name.
     #[schemars(schema_with = "name_schema")]
@@ -194,7 +228,7 @@ pub struct ServiceAccountRef {
 }
 
 /// Where a certificate authority is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct CaProvider {
     /// The kind of object.
     #[serde(rename = "type")]
@@ -213,7 +247,7 @@ pub struct CaProvider {
 }
 
 /// The kind of object that holds a certificate authority.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum CaProviderType {
     /// A Secret.
     #[default]
@@ -288,7 +322,6 @@ impl Names for ProviderNames {
         "delinea",
         "doppler",
         "dvls",
-        "fake",
         "fortanix",
         "gcpsm",
         "github",
@@ -332,6 +365,10 @@ fn version_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn byte_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "byte" })
+}
+
+fn integer_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer" })
 }
 
 fn int_or_string_schema(_: &mut SchemaGenerator) -> Schema {

@@ -3,7 +3,7 @@
 //! A SecretStore reads in its own namespace only. A ClusterSecretStore reads where it says, and where it says nothing,
 //! in the namespace of the object that asks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use kube::Api;
 use seal::SecretBytes;
 
 use super::{Cluster, Error};
-use crate::api::secret_store::{CaProviderType, SecretKeyRef, ServiceAccountRef, Vault, VaultAuth};
+use crate::api::secret_store::{CaProvider, CaProviderType, SecretKeyRef, ServiceAccountRef};
 use crate::error::{Classify, Retry};
-use crate::plan::{ObjectKey, ObjectRef, StoreAccess, VaultLogin};
+use crate::plan::{Account, Audience, Credentials, ObjectKey, ObjectRef, Reference, Referent, SecretValues};
 
 /// How long tokens of service accounts are asked for, and how long one is used again.
 const TOKEN_SECONDS: i64 = 600;
@@ -69,6 +69,14 @@ pub enum CredentialError {
         /// Which key.
         entry: String,
     },
+    /// A reference that names nothing.
+    #[error("{field} needs a {what}")]
+    Unnamed {
+        /// Which field.
+        field: &'static str,
+        /// `name` or `key`.
+        what: &'static str,
+    },
     /// The store lacks something.
     #[error("{0}")]
     Incomplete(&'static str),
@@ -83,14 +91,16 @@ impl Classify for CredentialError {
             Self::ForeignNamespace { .. } => "ForeignNamespace",
             Self::Referent(_) => "ReferentAuth",
             Self::Missing { .. } | Self::MissingKey { .. } => "CredentialsMissing",
-            Self::Incomplete(_) => "InvalidConfiguration",
+            Self::Incomplete(_) | Self::Unnamed { .. } => "InvalidConfiguration",
             Self::Cluster(error) => error.reason(),
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
-            Self::ForeignNamespace { .. } | Self::Referent(_) | Self::Incomplete(_) => Retry::OnChange,
+            Self::ForeignNamespace { .. } | Self::Referent(_) | Self::Incomplete(_) | Self::Unnamed { .. } => {
+                Retry::OnChange
+            }
             // Secrets are watched, ConfigMaps are not.
             Self::Missing { .. } | Self::MissingKey { .. } => Retry::Backoff,
             Self::Cluster(error) => error.retry(),
@@ -99,98 +109,104 @@ impl Classify for CredentialError {
 }
 
 impl Cluster {
-    /// Everything that a provider needs to know of a Vault.
+    /// Everything that a store refers to.
     ///
     /// # Errors
     ///
-    /// [`CredentialError`].
-    pub async fn vault_access(&self, vault: &Vault, asker: Asker<'_>) -> Result<StoreAccess, CredentialError> {
-        Ok(StoreAccess {
-            server: vault.server.clone(),
-            mount: vault.path.clone().filter(|path| !path.is_empty()),
-            version: vault.version,
-            namespace: vault.namespace.clone().filter(|namespace| !namespace.is_empty()),
-            authority: self.authority(vault, asker).await?,
-            login: self.login(vault.auth.as_ref(), asker).await?,
-        })
+    /// [`CredentialError`], for the first reference that cannot be resolved.
+    pub async fn credentials(
+        &self,
+        references: &[Reference<'_>],
+        asker: Asker<'_>,
+    ) -> Result<Credentials, CredentialError> {
+        let mut found = Credentials::default();
+        for Reference { field, to } in references {
+            match to {
+                Referent::Secret(reference, default_key) => {
+                    let value = self.secret_entry(field, reference, *default_key, asker).await?;
+                    found.secrets.insert((*reference).clone(), value);
+                }
+                Referent::WholeSecret(reference) => {
+                    let secret = self.named_secret(field, reference, asker).await?;
+                    found.whole_secrets.insert((*reference).clone(), secret.data);
+                }
+                Referent::Account(reference, audience) => {
+                    let account = self.account(field, reference, audience, asker).await?;
+                    found.accounts.insert((*reference).clone(), account);
+                }
+                Referent::Authority(provider) => {
+                    found.authorities.insert((*provider).clone(), self.authority(field, provider, asker).await?);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    async fn login(&self, auth: Option<&VaultAuth>, asker: Asker<'_>) -> Result<VaultLogin, CredentialError> {
-        let auth = auth.ok_or(CredentialError::Incomplete("the store has no auth"))?;
-        if let Some(reference) = &auth.token_secret_ref {
-            let field = "auth.tokenSecretRef";
-            return Ok(VaultLogin::Token(self.secret_entry(field, reference, None, asker).await?));
-        }
-        let Some(kubernetes) = &auth.kubernetes else {
-            return Err(CredentialError::Incomplete("the store's auth names no method that this version knows"));
+    async fn account(
+        &self,
+        field: &'static str,
+        reference: &ServiceAccountRef,
+        audience: &Audience<'_>,
+        asker: Asker<'_>,
+    ) -> Result<Account, CredentialError> {
+        let key = ObjectKey::new(place(field, reference.namespace.as_deref(), asker)?, &reference.name);
+        let annotations = match audience.reads_annotations {
+            true => self.service_account_annotations(&key).await?,
+            false => BTreeMap::new(),
         };
-        let jwt = match (&kubernetes.service_account_ref, &kubernetes.secret_ref) {
-            (Some(account), _) => self.account_token(account, asker).await?,
-            (None, Some(reference)) => {
-                self.secret_entry("auth.kubernetes.secretRef", reference, Some("token"), asker).await?
-            }
-            (None, None) => {
-                return Err(CredentialError::Incomplete("auth.kubernetes needs a serviceAccountRef or a secretRef"));
-            }
+        let named = audience.annotation.and_then(|name| annotations.get(name).cloned());
+        let mut audiences = match named {
+            Some(named) => vec![named],
+            None => audience.names.iter().map(ToString::to_string).collect(),
         };
-        Ok(VaultLogin::Kubernetes {
-            mount: kubernetes.mount_path.trim_matches('/').to_owned(),
-            role: kubernetes.role.clone(),
-            jwt,
-            namespace: auth.namespace.clone().filter(|namespace| !namespace.is_empty()),
-        })
+        audiences.extend(reference.audiences.iter().cloned());
+        let token = self.account_token(key, audiences, audience.seconds.unwrap_or(TOKEN_SECONDS)).await?;
+        Ok(Account { annotations, token })
     }
 
     async fn account_token(
         &self,
-        account: &ServiceAccountRef,
-        asker: Asker<'_>,
+        key: ObjectKey,
+        audiences: Vec<String>,
+        seconds: i64,
     ) -> Result<SecretBytes, CredentialError> {
-        let namespace = place("auth.kubernetes.serviceAccountRef", account.namespace.as_deref(), asker)?;
-        let slot = (ObjectKey::new(namespace, &account.name), account.audiences.clone());
+        let slot = (key, audiences);
         let known = self.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).cloned();
         if let Some((token, since)) = known
             && since.elapsed() < TOKEN_REUSE
         {
             return Ok(token);
         }
-        let token = self.service_account_token(&slot.0, &slot.1, TOKEN_SECONDS).await?;
+        let token = self.service_account_token(&slot.0, &slot.1, seconds.max(TOKEN_SECONDS)).await?;
         let fresh = (token.clone(), Instant::now());
         self.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, fresh);
         Ok(token)
     }
 
-    async fn authority(&self, vault: &Vault, asker: Asker<'_>) -> Result<Option<String>, CredentialError> {
-        const UNREADABLE: CredentialError = CredentialError::Incomplete("caBundle is not PEM in base64");
-        if let Some(bundle) = &vault.ca_bundle {
-            let bytes = seal::wire::decode(bundle).map_err(|_| UNREADABLE)?;
-            return String::from_utf8(bytes).map(Some).map_err(|_| UNREADABLE);
-        }
-        let Some(provider) = &vault.ca_provider else { return Ok(None) };
-        let field = "caProvider";
-        let key = ObjectKey::new(place(field, provider.namespace.as_deref(), asker)?, &provider.name);
+    async fn authority(
+        &self,
+        field: &'static str,
+        provider: &CaProvider,
+        asker: Asker<'_>,
+    ) -> Result<String, CredentialError> {
         let entry = provider.key.clone().unwrap_or_else(|| "ca.crt".to_owned());
-        let missing_key = || CredentialError::MissingKey { field, key: key.clone(), entry: entry.clone() };
-        let pem = match provider.type_ {
-            CaProviderType::Secret => {
-                let reference = SecretKeyRef {
-                    name: Some(provider.name.clone()),
-                    namespace: provider.namespace.clone(),
-                    key: Some(entry.clone()),
-                };
-                let value = self.secret_entry(field, &reference, None, asker).await?;
-                String::from_utf8(value.expose().to_vec()).map_err(|_| missing_key())?
-            }
-            CaProviderType::ConfigMap => {
-                let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
-                let object = ObjectRef { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned(), key: key.clone() };
-                let found = self.within(&object, api.get_opt(&key.name)).await?;
-                let found =
-                    found.ok_or_else(|| CredentialError::Missing { field, kind: "ConfigMap", key: key.clone() })?;
-                found.data.and_then(|data| data.get(&entry).cloned()).ok_or_else(missing_key)?
-            }
-        };
-        Ok(Some(pem))
+        if provider.type_ == CaProviderType::Secret {
+            let reference = SecretKeyRef {
+                name: Some(provider.name.clone()),
+                namespace: provider.namespace.clone(),
+                key: Some(entry),
+            };
+            let value = self.secret_entry(field, &reference, None, asker).await?;
+            let pem = String::from_utf8(value.expose().to_vec());
+            return pem.map_err(|_| CredentialError::Incomplete("caProvider holds no certificate in PEM"));
+        }
+        let key = ObjectKey::new(place(field, provider.namespace.as_deref(), asker)?, &provider.name);
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
+        let object = ObjectRef { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned(), key: key.clone() };
+        let found = self.within(&object, api.get_opt(&key.name)).await?;
+        let found = found.ok_or_else(|| CredentialError::Missing { field, kind: "ConfigMap", key: key.clone() })?;
+        let pem = found.data.and_then(|data| data.get(&entry).cloned());
+        pem.ok_or(CredentialError::MissingKey { field, key, entry })
     }
 
     async fn secret_entry(
@@ -200,21 +216,31 @@ impl Cluster {
         default_key: Option<&str>,
         asker: Asker<'_>,
     ) -> Result<SecretBytes, CredentialError> {
-        let (Some(name), Some(entry)) = (reference.name.as_deref(), reference.key.as_deref().or(default_key)) else {
-            return Err(CredentialError::Incomplete("a reference to a Secret needs a name and a key"));
-        };
-        let key = ObjectKey::new(place(field, reference.namespace.as_deref(), asker)?, name);
-        let secret = self.secret(&key).await?.ok_or_else(|| CredentialError::Missing {
-            field,
-            kind: "Secret",
-            key: key.clone(),
-        })?;
+        let entry = reference.key.as_deref().or(default_key).ok_or(CredentialError::Unnamed { field, what: "key" })?;
+        let secret = self.named_secret(field, reference, asker).await?;
         secret.data.get(entry).cloned().ok_or_else(|| CredentialError::MissingKey {
             field,
-            key,
+            key: key_of(&secret),
             entry: entry.to_owned(),
         })
     }
+
+    async fn named_secret(
+        &self,
+        field: &'static str,
+        reference: &SecretKeyRef,
+        asker: Asker<'_>,
+    ) -> Result<SecretValues, CredentialError> {
+        let name = reference.name.as_deref().ok_or(CredentialError::Unnamed { field, what: "name" })?;
+        let key = ObjectKey::new(place(field, reference.namespace.as_deref(), asker)?, name);
+        let found = self.secret(&key).await?;
+        found.ok_or(CredentialError::Missing { field, kind: "Secret", key })
+    }
+}
+
+fn key_of(secret: &SecretValues) -> ObjectKey {
+    let metadata = &secret.metadata;
+    ObjectKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
 /// The namespace in which a reference is read.

@@ -1,5 +1,7 @@
 //! Tokens of service accounts, minted for one audience and a short time.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
@@ -10,6 +12,17 @@ use super::{Cluster, Error};
 use crate::plan::{ObjectKey, ObjectRef};
 
 impl Cluster {
+    /// The annotations of a service account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when it is not there, [`Error::Forbidden`] when we may not read it.
+    pub async fn service_account_annotations(&self, account: &ObjectKey) -> Result<BTreeMap<String, String>, Error> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &account.namespace);
+        let found = self.within(&account_ref(account), api.get(&account.name)).await?;
+        Ok(found.metadata.annotations.unwrap_or_default())
+    }
+
     /// A token of a service account.
     ///
     /// `audiences` empty means the API server's own. `seconds` is what is asked for; the API server gives at least 600.
@@ -24,8 +37,7 @@ impl Cluster {
         seconds: i64,
     ) -> Result<SecretBytes, Error> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &account.namespace);
-        let object =
-            ObjectRef { api_version: "v1".to_owned(), kind: "ServiceAccount".to_owned(), key: account.clone() };
+        let object = account_ref(account);
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: audiences.to_vec(),
@@ -39,4 +51,8 @@ impl Cluster {
         let token = granted.status.map(|status| status.token).ok_or_else(|| Error::Unreadable(object.to_string()))?;
         Ok(token.into_bytes().into())
     }
+}
+
+fn account_ref(key: &ObjectKey) -> ObjectRef {
+    ObjectRef { api_version: "v1".to_owned(), kind: "ServiceAccount".to_owned(), key: key.clone() }
 }

@@ -19,13 +19,12 @@ use crate::decide::sealed_secret::{outputs, outputs_of_live};
 use crate::decide::status::external_secret as status;
 use crate::error::{Classify, Retry};
 use crate::plan::{Next, Note, ObjectKey, Verdict};
-use crate::providers::{self, Providers};
+use crate::providers;
 use crate::scheduler::{Class, Scheduler};
 
 struct ExternalSecrets {
     context: Context,
     stores: Stores,
-    providers: Providers,
     targets: Targets,
     /// Objects for which the doorbell rang: their store has something new before their time.
     rung: Rung,
@@ -120,7 +119,6 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     let controller = Arc::new(ExternalSecrets {
         context: context.clone(),
         stores: stores.clone(),
-        providers: stores.providers.clone(),
         targets: Targets::new(&context.cluster, &stores.secrets),
         rung,
     });
@@ -202,8 +200,9 @@ impl Reconcile for ExternalSecrets {
             }
         }
 
-        let access = open_store(&self.context, &self.stores, object).await?;
-        let session = self.providers.open(&access.identity, &access.access)?;
+        let reference = object.spec.secret_store_ref.clone().unwrap_or_default();
+        let namespace = object.namespace().unwrap_or_default();
+        let session = open_store(&self.context, &self.stores, &reference, &namespace).await?.fresh(is_rung);
         let (mut answers, mut sources) = (Vec::new(), Vec::new());
         for (reference, whole_map) in decide::references(object) {
             let version = if whole_map {

@@ -7,27 +7,19 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::external_secret::StoreKind;
+use crate::api::external_secret::{StoreKind, StoreRef};
 use crate::api::secret_store::{SecretStoreSpec, SecretStoreStatus};
-use crate::api::{ClusterSecretStore, ExternalSecret, SecretStore, unsupported_fields};
+use crate::api::{ClusterSecretStore, SecretStore, unsupported_fields};
 use crate::cluster::{Asker, CredentialError, Seen, Watchable, Watched};
 use crate::decide::secret_store as decide;
 use crate::decide::status::external_secret as status;
 use crate::error::{Classify, Retry};
-use crate::plan::{Next, Note, ObjectKey, StoreAccess, Verdict};
-use crate::providers;
+use crate::plan::{Next, Note, ObjectKey, StoreAccess, StoreId, Verdict};
+use crate::providers::{self, Session};
 use crate::scheduler::{Class, Scheduler};
 
 /// The class of controller that a store may name; upstream's default one.
 const CLASS: &str = "default";
-
-/// A store that is ready to be asked.
-pub(super) struct OpenStore {
-    /// Names the store and, where it matters, who asks.
-    pub(super) identity: String,
-    /// How to reach it.
-    pub(super) access: StoreAccess,
-}
 
 /// Why a store cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +27,15 @@ pub(super) enum StoreError {
     #[error("spec.secretStoreRef names no store")]
     Unnamed,
     #[error("{0} does not exist")]
-    Missing(String),
-    #[error("{0} does not permit objects of namespace {1}")]
-    NotPermitted(String, String),
+    Missing(StoreId),
+    #[error("{0} does not permit objects of namespace {asker}", asker = .0.asker)]
+    NotPermitted(StoreId),
     #[error("{store} uses {}, which this version does not support", .fields.join(", "))]
-    Unsupported { store: String, fields: Vec<String> },
+    Unsupported { store: StoreId, fields: Vec<String> },
     #[error("{store}: {error}")]
-    Credentials { store: String, error: CredentialError },
+    Credentials { store: StoreId, error: Box<CredentialError> },
+    #[error("{0} is for another class of controller")]
+    OtherClass(StoreId),
     #[error(transparent)]
     Provider(#[from] providers::Error),
 }
@@ -50,7 +44,8 @@ impl Classify for StoreError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Unnamed | Self::Missing(_) => "StoreNotFound",
-            Self::NotPermitted(..) => "StoreNotPermitted",
+            Self::NotPermitted(_) => "StoreNotPermitted",
+            Self::OtherClass(_) => "OtherClass",
             Self::Unsupported { .. } => "UnsupportedField",
             Self::Credentials { error, .. } => error.reason(),
             Self::Provider(error) => error.reason(),
@@ -67,57 +62,62 @@ impl Classify for StoreError {
     }
 }
 
-/// Finds the store of an ExternalSecret and resolves its credentials.
+/// Finds a store that an object in `namespace` refers to, resolves its credentials and opens it.
+///
+/// # Errors
+///
+/// [`StoreError`]: why it cannot be asked.
 pub(super) async fn open_store(
     context: &Context,
     stores: &Stores,
-    object: &ExternalSecret,
-) -> Result<OpenStore, StoreError> {
-    let namespace = object.namespace().unwrap_or_default();
-    let reference = object.spec.secret_store_ref.clone().unwrap_or_default();
-    let name = reference.name.filter(|name| !name.is_empty()).ok_or(StoreError::Unnamed)?;
-    match reference.kind.unwrap_or_default() {
+    reference: &StoreRef,
+    namespace: &str,
+) -> Result<Session, StoreError> {
+    let kind = reference.kind.unwrap_or_default();
+    let name = reference.name.as_deref().filter(|name| !name.is_empty()).ok_or(StoreError::Unnamed)?;
+    let (id, spec, fields) = match kind {
         StoreKind::SecretStore => {
-            let title = format!("SecretStore {namespace}/{name}");
-            let store = stores.secret_stores.find(&ObjectKey::new(&namespace, &name));
-            let store = store.ok_or_else(|| StoreError::Missing(title.clone()))?;
-            resolve(context, title, &store.spec, unsupported_fields(&store), Asker::Namespaced(&namespace)).await
+            let id = StoreId { kind, key: ObjectKey::new(namespace, name), asker: String::new() };
+            let store = stores.secret_stores.find(&id.key).ok_or_else(|| StoreError::Missing(id.clone()))?;
+            let fields = unsupported_fields(&store);
+            (id, store.spec, fields)
         }
         StoreKind::ClusterSecretStore => {
-            let title = format!("ClusterSecretStore {name}");
-            let store = stores.cluster_secret_stores.find(&ObjectKey::new("", &name));
-            let store = store.ok_or_else(|| StoreError::Missing(title.clone()))?;
-            if !decide::permits(&store.spec.store, &namespace) {
-                return Err(StoreError::NotPermitted(title, namespace));
+            let id = StoreId { kind, key: ObjectKey::new("", name), asker: namespace.to_owned() };
+            let store = stores.cluster_secret_stores.find(&id.key).ok_or_else(|| StoreError::Missing(id.clone()))?;
+            if !decide::permits(&store.spec.store, namespace) {
+                return Err(StoreError::NotPermitted(id));
             }
             let fields = unsupported_fields(&store);
-            resolve(context, title, &store.spec.store, fields, Asker::Cluster(Some(&namespace))).await
+            (id, store.spec.store, fields)
         }
+    };
+    if !decide::is_of_class(&spec, CLASS) {
+        return Err(StoreError::OtherClass(id));
     }
+    let access = resolve(context, id, &spec, fields).await?;
+    Ok(stores.providers.open(&access)?)
 }
 
 async fn resolve(
     context: &Context,
-    store: String,
+    id: StoreId,
     spec: &SecretStoreSpec,
     mut fields: Vec<String>,
-    asker: Asker<'_>,
-) -> Result<OpenStore, StoreError> {
+) -> Result<StoreAccess, StoreError> {
     // They change how often something is tried, or which namespaces may: never what is read.
     fields.retain(|field| field != "spec.retrySettings" && !field.starts_with("spec.conditions"));
-    let Some(vault) = decide::vault(spec).filter(|_| fields.is_empty()) else {
-        return Err(StoreError::Unsupported { store, fields });
+    if !fields.is_empty() {
+        return Err(StoreError::Unsupported { store: id, fields });
+    }
+    let asker = match id.kind {
+        StoreKind::SecretStore => Asker::Namespaced(&id.key.namespace),
+        StoreKind::ClusterSecretStore => Asker::Cluster(Some(id.asker.as_str()).filter(|asker| !asker.is_empty())),
     };
-    let access = context
-        .cluster
-        .vault_access(vault, asker)
-        .await
-        .map_err(|error| StoreError::Credentials { store: store.clone(), error })?;
-    let identity = match asker {
-        Asker::Cluster(Some(namespace)) => format!("{store} for {namespace}"),
-        _ => store,
-    };
-    Ok(OpenStore { identity, access })
+    match context.cluster.credentials(&decide::references(&spec.provider), asker).await {
+        Ok(credentials) => Ok(StoreAccess { id, provider: spec.provider.clone(), credentials }),
+        Err(error) => Err(StoreError::Credentials { store: id, error: Box::new(error) }),
+    }
 }
 
 /// Both kinds of store: one controller each, the same code.
@@ -127,8 +127,7 @@ pub(super) trait StoreObject: Watchable {
     fn status(&self) -> Option<&SecretStoreStatus>;
     fn fields(&self) -> Vec<String>;
     fn watched(stores: &Stores) -> &Watched<Self>;
-    fn title(&self) -> String;
-    fn asker(&self) -> Asker<'_>;
+    fn id(&self) -> StoreId;
 }
 
 impl StoreObject for SecretStore {
@@ -150,12 +149,9 @@ impl StoreObject for SecretStore {
         &stores.secret_stores
     }
 
-    fn title(&self) -> String {
-        format!("SecretStore {}/{}", self.metadata.namespace.as_deref().unwrap_or_default(), self.name_any())
-    }
-
-    fn asker(&self) -> Asker<'_> {
-        Asker::Namespaced(self.metadata.namespace.as_deref().unwrap_or_default())
+    fn id(&self) -> StoreId {
+        let key = ObjectKey::new(self.namespace().unwrap_or_default(), self.name_any());
+        StoreId { kind: StoreKind::SecretStore, key, asker: String::new() }
     }
 }
 
@@ -178,12 +174,9 @@ impl StoreObject for ClusterSecretStore {
         &stores.cluster_secret_stores
     }
 
-    fn title(&self) -> String {
-        format!("ClusterSecretStore {}", self.name_any())
-    }
-
-    fn asker(&self) -> Asker<'_> {
-        Asker::Cluster(None)
+    fn id(&self) -> StoreId {
+        let key = ObjectKey::new("", self.name_any());
+        StoreId { kind: StoreKind::ClusterSecretStore, key, asker: String::new() }
     }
 }
 
@@ -223,19 +216,20 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
 
     async fn reconcile(&self, object: &K, _: Class) -> Result<Verdict, StoreError> {
         let spec = object.spec();
-        if spec.controller.as_deref().is_some_and(|class| !class.is_empty() && class != CLASS) {
+        if !decide::is_of_class(spec, CLASS) {
             return Ok(Verdict::silent(Next::OnChange));
         }
-        let opened = resolve(&self.context, object.title(), spec, object.fields(), object.asker()).await;
+        let opened = resolve(&self.context, object.id(), spec, object.fields()).await;
+        let opened = opened.and_then(|access| Ok(self.stores.providers.open(&access)?));
+        let unknown = ("ValidationUnknown", "the store is tried by each object that uses it");
         let (reason, message) = match opened {
-            Ok(store) => {
-                self.stores.providers.open(&store.identity, &store.access)?.validate().await?;
-                ("Valid", "store validated")
-            }
+            Ok(session) => match session.validate().await {
+                Ok(()) => ("Valid", "store validated"),
+                Err(providers::Error::Unknown) => unknown,
+                Err(error) => return Err(error.into()),
+            },
             // Only an object that uses it can tell.
-            Err(StoreError::Credentials { error: CredentialError::Referent(_), .. }) => {
-                ("ValidationUnknown", "the store is tried by each object that uses it")
-            }
+            Err(StoreError::Credentials { error, .. }) if matches!(*error, CredentialError::Referent(_)) => unknown,
             Err(error) => return Err(error),
         };
         let status = status::store(object.status(), true, reason, message, &object.fields(), Timestamp::now());

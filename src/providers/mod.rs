@@ -1,29 +1,29 @@
 //! Where values come from: one small trait, one file a backend. A provider gets credentials that were resolved under
 //! the namespace rules, never our cluster's client (D6).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use seal::SecretBytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::api::external_secret::RemoteRef;
-use crate::error::{Classify, Retry};
-use crate::plan::StoreAccess;
-use crate::telemetry::{Metrics, ProviderLabels};
-use crate::values::ValueError;
+use crate::api::external_secret::{Find, RemoteRef};
+use crate::api::secret_store::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::plan::{Account, Credentials, SecretManifest, StoreAccess};
 
+mod error;
+mod fake;
+mod session;
 mod vault;
+
+pub use error::Error;
+pub use session::{Providers, Session};
 
 /// One read may take this long, everything included.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Largest answer, in bytes: a Secret holds half of it.
 const LARGEST_ANSWER: usize = 2 << 20;
-/// After a store could not be reached it is left alone for this long, so that the objects of a dead store do not hold up
-/// those of others.
-const DEAD_FOR: Duration = Duration::from_secs(5);
 
 /// A store of values.
 #[async_trait]
@@ -34,8 +34,67 @@ pub trait Provider: Send + Sync {
     /// Everything under one key, as a map.
     async fn read_map(&self, reference: &RemoteRef) -> Result<FetchedMap, Error>;
 
+    /// Every entry that matches. What it cannot search for is an error, never an empty answer.
+    async fn find(&self, find: &Find) -> Result<FetchedMap, Error>;
+
     /// Whether the store lets us in.
     async fn validate(&self) -> Result<(), Error>;
+
+    /// The other direction, where the store has it.
+    fn writer(&self) -> Option<&dyn Writer> {
+        None
+    }
+}
+
+/// A store that takes values.
+#[async_trait]
+pub trait Writer: Send + Sync {
+    /// Whether there is something, whoever made it.
+    async fn exists(&self, reference: &PushRef) -> Result<bool, Error>;
+
+    /// Writes unless it stands there already. What somebody else made is refused.
+    async fn push(&self, reference: &PushRef, value: PushValue<'_>) -> Result<(), Error>;
+
+    /// Takes away what we made; what is not there, or not ours, is left alone without an error.
+    async fn delete(&self, reference: &PushRef) -> Result<(), Error>;
+}
+
+/// Where a value is to be put.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushRef {
+    /// Path or name within the store.
+    pub remote_key: String,
+    /// A part of it.
+    pub property: Option<String>,
+    /// `metadata` of the entry: each provider has its own.
+    pub metadata: Option<Value>,
+}
+
+/// What is pushed: one key of a Secret, or all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct PushValue<'a> {
+    /// The Secret: some stores also keep its type, labels and annotations.
+    pub source: &'a SecretManifest,
+    /// The key; none means the whole Secret.
+    pub key: Option<&'a str>,
+}
+
+impl PushValue<'_> {
+    /// What a store that keeps one value an entry is given: the key's value, or a JSON object of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] when the Secret has no such key.
+    pub fn bytes(&self) -> Result<SecretBytes, Error> {
+        let Some(key) = self.key else {
+            let text = |value: &SecretBytes| String::from_utf8_lossy(value.expose()).into_owned();
+            let all: Map<String, Value> =
+                self.source.data.iter().map(|(key, value)| (key.clone(), text(value).into())).collect();
+            return Ok(Value::Object(all).to_string().into());
+        };
+        let value = self.source.data.get(key).cloned();
+        value.ok_or_else(|| Error::Configuration(format!("the Secret {} has no key {key:?}", self.source.key)))
+    }
 }
 
 /// A value and which version of it.
@@ -48,7 +107,7 @@ pub struct Fetched {
 }
 
 /// A map of values and which version of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FetchedMap {
     /// The values, in the order of the store.
     pub values: Vec<(String, SecretBytes)>,
@@ -56,217 +115,47 @@ pub struct FetchedMap {
     pub version: Option<String>,
 }
 
-/// What a store says when it says no. Never holds a value, a token, or a query string.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// No connection, or no answer in time.
-    #[error("the store at {server} cannot be reached: {why}")]
-    Unreachable {
-        /// Its address.
-        server: String,
-        /// One sentence.
-        why: String,
-    },
-    /// Its certificate is not trusted.
-    #[error(
-        "the certificate of the store at {server} is not trusted: {why}; name its authority in caBundle or caProvider"
-    )]
-    CertificateInvalid {
-        /// Its address.
-        server: String,
-        /// One sentence.
-        why: String,
-    },
-    /// It is there and does not serve.
-    #[error("the store is sealed or in standby")]
-    Sealed,
-    /// Not with these credentials.
-    #[error("permission denied on {path}{}", .role.as_ref().map(|role| format!(" with role {role:?}")).unwrap_or_default())]
-    PermissionDenied {
-        /// What was asked for.
-        path: String,
-        /// As whom.
-        role: Option<String>,
-    },
-    /// Nothing under that key.
-    #[error("{key} does not exist in the store")]
-    NotFound {
-        /// The key.
-        key: String,
-    },
-    /// No such mount or engine: says nothing about the key.
-    #[error("the store has no engine at {path}; check `path` and `version` of the store")]
-    NoEngine {
-        /// The mount.
-        path: String,
-    },
-    /// It asks us to slow down.
-    #[error("the store asks to wait")]
-    Throttled,
-    /// An answer that cannot be used.
-    #[error("the store's answer to {key} cannot be used: {why}")]
-    Malformed {
-        /// The key.
-        key: String,
-        /// One sentence.
-        why: &'static str,
-    },
-    /// The store's settings cannot work.
-    #[error("{0}")]
-    Configuration(String),
-    /// What was read is not what is wanted.
-    #[error("{key}: {error}")]
-    Value {
-        /// The key.
-        key: String,
-        /// Why.
-        error: ValueError,
-    },
-    /// Anything else.
-    #[error("the store answers {0}")]
-    Other(u16),
-}
-
-impl Classify for Error {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "Unreachable",
-            Self::CertificateInvalid { .. } => "CertificateInvalid",
-            Self::Sealed => "Sealed",
-            Self::PermissionDenied { .. } => "PermissionDenied",
-            Self::NotFound { .. } => "NotFound",
-            Self::NoEngine { .. } => "NoEngine",
-            Self::Throttled => "Throttled",
-            Self::Malformed { .. } => "Malformed",
-            Self::Configuration(_) => "InvalidConfiguration",
-            Self::Value { .. } => "InvalidValue",
-            Self::Other(_) => "StoreError",
-        }
+impl Credentials {
+    fn secret(&self, reference: &SecretKeyRef) -> Result<&SecretBytes, Error> {
+        self.secrets.get(reference).ok_or_else(|| unresolved("Secret"))
     }
 
-    fn retry(&self) -> Retry {
-        match self {
-            Self::Configuration(_) => Retry::OnChange,
-            // The store does not tell when this changes: look again, not often.
-            _ => Retry::Backoff,
-        }
+    fn account(&self, reference: &ServiceAccountRef) -> Result<&Account, Error> {
+        self.accounts.get(reference).ok_or_else(|| unresolved("ServiceAccount"))
+    }
+
+    fn authority(&self, provider: &CaProvider) -> Result<&str, Error> {
+        self.authorities.get(provider).map(String::as_str).ok_or_else(|| unresolved("certificate authority"))
     }
 }
 
-/// Providers in use: one client a store and identity. Cheap to clone.
-#[derive(Clone)]
-pub struct Providers {
-    shared: Arc<Shared>,
+/// A provider reads a reference that `decide::secret_store::references` does not list.
+fn unresolved(what: &str) -> Error {
+    Error::Configuration(format!("the store refers to a {what} that was not read"))
 }
 
-struct Shared {
-    open: Mutex<HashMap<String, Open>>,
-    metrics: Arc<Metrics>,
+/// Makes the provider of a store.
+fn make(access: &StoreAccess, memory: &fake::Memory) -> Result<Arc<dyn Provider>, Error> {
+    let provider = &access.provider;
+    if let Some(vault) = provider.vault.as_ref().or(provider.open_bao.as_ref()) {
+        return Ok(Arc::new(vault::VaultProvider::new(vault, access)?));
+    }
+    if let Some(fake) = &provider.fake {
+        return Ok(Arc::new(fake::FakeProvider::new(fake, memory.of(&access.id))));
+    }
+    Err(Error::Configuration("the store names no provider that this version knows".to_owned()))
 }
 
-#[derive(Clone)]
-struct Open {
-    access: StoreAccess,
-    provider: Arc<dyn Provider>,
-    dead_since: Option<(Instant, Error)>,
-}
-
-impl Providers {
-    /// None yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { shared: Arc::new(Shared { open: Mutex::default(), metrics }) }
-    }
-
-    /// The provider of a store, made when its credentials are new. `identity` names the store and who asks.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`]; or why the store could not be reached a moment ago.
-    pub fn open(&self, identity: &str, access: &StoreAccess) -> Result<Session, Error> {
-        let mut open = self.lock();
-        let known = open.get(identity).filter(|known| known.access == *access).cloned();
-        let entry = match known {
-            Some(Open { dead_since: Some((since, error)), .. }) if since.elapsed() < DEAD_FOR => return Err(error),
-            Some(entry) => entry,
-            None => {
-                let provider: Arc<dyn Provider> = Arc::new(vault::VaultProvider::new(access)?);
-                let entry = Open { access: access.clone(), provider, dead_since: None };
-                open.insert(identity.to_owned(), entry.clone());
-                entry
-            }
-        };
-        Ok(Session { identity: identity.to_owned(), provider: entry.provider, providers: self.clone() })
-    }
-
-    fn tell(&self, identity: &str, outcome: Result<(), &Error>) {
-        let result = outcome.map_or_else(Classify::reason, |()| "ok");
-        let label = ProviderLabels { provider: "vault", result };
-        self.shared.metrics.provider_reads.get_or_create(&label).inc();
-        if let Some(entry) = self.lock().get_mut(identity) {
-            entry.dead_since = match outcome {
-                Err(error @ (Error::Unreachable { .. } | Error::Sealed | Error::CertificateInvalid { .. })) => {
-                    Some((Instant::now(), error.clone()))
-                }
-                _ => None,
-            };
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Open>> {
-        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A provider under one deadline a read, whose failures are remembered.
-pub struct Session {
-    identity: String,
-    provider: Arc<dyn Provider>,
-    providers: Providers,
-}
-
-impl Session {
-    /// See [`Provider::read`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn read(&self, reference: &RemoteRef) -> Result<Fetched, Error> {
-        self.within(self.provider.read(reference)).await
-    }
-
-    /// See [`Provider::read_map`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn read_map(&self, reference: &RemoteRef) -> Result<FetchedMap, Error> {
-        self.within(self.provider.read_map(reference)).await
-    }
-
-    /// See [`Provider::validate`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn validate(&self) -> Result<(), Error> {
-        self.within(self.provider.validate()).await
-    }
-
-    async fn within<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let answer = tokio::time::timeout(DEADLINE, read).await.unwrap_or_else(|_| {
-            Err(Error::Unreachable {
-                server: self.identity.clone(),
-                why: format!("no answer within {} s", DEADLINE.as_secs()),
-            })
-        });
-        self.providers.tell(&self.identity, answer.as_ref().map(|_| ()));
-        answer
-    }
+/// What metrics call a store's provider.
+fn name(access: &StoreAccess) -> &'static str {
+    let provider = &access.provider;
+    let names = [(provider.vault.is_some() || provider.open_bao.is_some(), "vault"), (provider.fake.is_some(), "fake")];
+    names.into_iter().find_map(|(is, name)| is.then_some(name)).unwrap_or("unknown")
 }
 
 /// Refuses what is larger than any Secret.
-fn within_size(key: &str, value: &Value) -> Result<(), Error> {
-    if value.to_string().len() > LARGEST_ANSWER {
+fn within_size(key: &str, length: usize) -> Result<(), Error> {
+    if length > LARGEST_ANSWER {
         return Err(Error::Malformed { key: key.to_owned(), why: "it is larger than 2 MiB" });
     }
     Ok(())

@@ -13,9 +13,9 @@ use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
 
 use super::{Error, Fetched, FetchedMap, Provider, within_size};
-use crate::api::external_secret::{MetadataPolicy, RemoteRef};
-use crate::api::secret_store::KvVersion;
-use crate::plan::{StoreAccess, VaultLogin};
+use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
+use crate::api::secret_store::{KvVersion, Vault, VaultAuth};
+use crate::plan::StoreAccess;
 use crate::values;
 
 /// A token is left to run out this long before its end.
@@ -23,9 +23,26 @@ const EARLY: Duration = Duration::from_secs(30);
 
 /// One Vault and one identity.
 pub(super) struct VaultProvider {
-    access: StoreAccess,
+    access: Access,
     http: reqwest::Client,
     token: Mutex<Option<Token>>,
+}
+
+/// What the store's settings say, with what they refer to.
+struct Access {
+    server: String,
+    mount: Option<String>,
+    version: KvVersion,
+    namespace: Option<String>,
+    login: VaultLogin,
+}
+
+/// Who we are to a Vault.
+enum VaultLogin {
+    /// With a token.
+    Token(SecretBytes),
+    /// With a service account's token.
+    Kubernetes { mount: String, role: String, jwt: SecretBytes, namespace: Option<String> },
 }
 
 struct Token {
@@ -35,9 +52,9 @@ struct Token {
 }
 
 impl VaultProvider {
-    pub(super) fn new(access: &StoreAccess) -> Result<Self, Error> {
-        let address = reqwest::Url::parse(&access.server)
-            .map_err(|_| Error::Configuration(format!("{:?} is no address of a server", access.server)))?;
+    pub(super) fn new(vault: &Vault, access: &StoreAccess) -> Result<Self, Error> {
+        let address = reqwest::Url::parse(&vault.server)
+            .map_err(|_| Error::Configuration(format!("{:?} is no address of a server", vault.server)))?;
         if !matches!(address.scheme(), "http" | "https") {
             return Err(Error::Configuration("the server's address must begin with http:// or https://".to_owned()));
         }
@@ -45,13 +62,20 @@ impl VaultProvider {
             .timeout(super::DEADLINE)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none());
-        if let Some(pem) = &access.authority {
+        if let Some(pem) = authority(vault, access)? {
             let authorities = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
                 .map_err(|_| Error::Configuration("caBundle or caProvider holds no certificate in PEM".to_owned()))?;
             builder = builder.tls_certs_only(authorities);
         }
         let http = builder.build().map_err(|_| Error::Configuration("no HTTP client can be made".to_owned()))?;
-        Ok(Self { access: access.clone(), http, token: Mutex::default() })
+        let access = Access {
+            server: vault.server.clone(),
+            mount: vault.path.clone().filter(|path| !path.is_empty()),
+            version: vault.version,
+            namespace: vault.namespace.clone().filter(|namespace| !namespace.is_empty()),
+            login: login(vault.auth.as_ref(), access)?,
+        };
+        Ok(Self { access, http, token: Mutex::default() })
     }
 
     /// A client with a token that is good for a while.
@@ -137,7 +161,7 @@ impl VaultProvider {
             *self.token.lock().await = None;
         }
         let (data, version) = read?;
-        within_size(&reference.key, &data)?;
+        within_size(&reference.key, data.to_string().len())?;
         Ok((data, version))
     }
 
@@ -247,10 +271,47 @@ impl Provider for VaultProvider {
         Ok(FetchedMap { values, version })
     }
 
+    async fn find(&self, _: &Find) -> Result<FetchedMap, Error> {
+        Err(Error::Configuration("find is not supported by this version".to_owned()))
+    }
+
     async fn validate(&self) -> Result<(), Error> {
         let client = self.client().await?;
         vaultrs::token::lookup_self(&client).await.map(drop).map_err(|error| self.told("auth/token/lookup-self", error))
     }
+}
+
+fn authority(vault: &Vault, access: &StoreAccess) -> Result<Option<String>, Error> {
+    let unreadable = || Error::Configuration("caBundle is not PEM in base64".to_owned());
+    if let Some(bundle) = &vault.ca_bundle {
+        let bytes = seal::wire::decode(bundle).map_err(|_| unreadable())?;
+        return String::from_utf8(bytes).map(Some).map_err(|_| unreadable());
+    }
+    vault.ca_provider.as_ref().map(|provider| access.credentials.authority(provider).map(ToOwned::to_owned)).transpose()
+}
+
+fn login(auth: Option<&VaultAuth>, access: &StoreAccess) -> Result<VaultLogin, Error> {
+    let auth = auth.ok_or_else(|| Error::Configuration("the store has no auth".to_owned()))?;
+    let credentials = &access.credentials;
+    if let Some(reference) = &auth.token_secret_ref {
+        return Ok(VaultLogin::Token(credentials.secret(reference)?.clone()));
+    }
+    let Some(kubernetes) = &auth.kubernetes else {
+        return Err(Error::Configuration("the store's auth names no method that this version knows".to_owned()));
+    };
+    let jwt = match (&kubernetes.service_account_ref, &kubernetes.secret_ref) {
+        (Some(account), _) => credentials.account(account)?.token.clone(),
+        (None, Some(reference)) => credentials.secret(reference)?.clone(),
+        (None, None) => {
+            return Err(Error::Configuration("auth.kubernetes needs a serviceAccountRef or a secretRef".to_owned()));
+        }
+    };
+    Ok(VaultLogin::Kubernetes {
+        mount: kubernetes.mount_path.trim_matches('/').to_owned(),
+        role: kubernetes.role.clone(),
+        jwt,
+        namespace: auth.namespace.clone().filter(|namespace| !namespace.is_empty()),
+    })
 }
 
 /// A text that can stand in a header.
@@ -264,18 +325,23 @@ fn header_text(value: &SecretBytes, what: &'static str) -> Result<String, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::secret_store::{Provider as Settings, SecretKeyRef};
+    use crate::plan::{Credentials, StoreId};
 
     fn provider(mount: Option<&str>, version: KvVersion) -> VaultProvider {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        VaultProvider::new(&StoreAccess {
+        let token = SecretKeyRef { name: Some("t".to_owned()), ..SecretKeyRef::default() };
+        let vault = Vault {
             server: "http://127.0.0.1:1".to_owned(),
-            mount: mount.map(ToOwned::to_owned),
+            path: mount.map(ToOwned::to_owned),
             version,
-            namespace: None,
-            authority: None,
-            login: VaultLogin::Token(b"t".to_vec().into()),
-        })
-        .unwrap()
+            auth: Some(VaultAuth { token_secret_ref: Some(token.clone()), ..VaultAuth::default() }),
+            ..Vault::default()
+        };
+        let secrets = [(token, b"t".to_vec().into())].into();
+        let credentials = Credentials { secrets, ..Credentials::default() };
+        let access = StoreAccess { id: StoreId::default(), provider: Settings::default(), credentials };
+        VaultProvider::new(&vault, &access).unwrap()
     }
 
     #[test]

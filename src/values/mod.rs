@@ -1,8 +1,11 @@
 //! Values as text: what every provider needs, once and the same. Pure.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use seal::SecretBytes;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::api::external_secret::{ConversionStrategy, DecodingStrategy};
@@ -28,6 +31,9 @@ pub enum ValueError {
     /// A key that a Secret cannot have.
     #[error("{0:?} cannot be a key of a Secret: letters, digits, `-`, `_` and `.` only, at most 253")]
     InvalidKey(String),
+    /// Not a regular expression.
+    #[error("{0:?} is no regular expression")]
+    NoPattern(String),
     /// Two keys that become one.
     #[error("two keys become {0:?}")]
     Collision(String),
@@ -55,6 +61,60 @@ pub fn property(value: &Value, path: &str) -> Result<SecretBytes, ValueError> {
         place = next.ok_or_else(|| ValueError::NoProperty(path.to_owned()))?;
     }
     Ok(text(place).into())
+}
+
+/// What a path leads to in a JSON text, as text: what stands there is not written anew. None when it leads nowhere.
+pub fn pick(json: &str, path: &str) -> Option<String> {
+    let mut place: Box<RawValue> = serde_json::from_str(json).ok()?;
+    for segment in segments(path) {
+        place = match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(place.get()) {
+            Ok(mut fields) => fields.remove(&segment)?,
+            Err(_) => {
+                let mut items: Vec<Box<RawValue>> = serde_json::from_str(place.get()).ok()?;
+                let index = segment.parse::<usize>().ok().filter(|index| *index < items.len())?;
+                items.swap_remove(index)
+            }
+        };
+    }
+    Some(raw_text(&place))
+}
+
+/// The entries of a JSON object, each as text: what stands there is not written anew, so numbers keep their digits.
+///
+/// # Errors
+///
+/// [`ValueError::NotAMap`].
+pub fn entries(json: &[u8]) -> Result<Vec<(String, SecretBytes)>, ValueError> {
+    let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).map_err(|_| ValueError::NotAMap)?;
+    Ok(fields.into_iter().map(|(key, value)| (key, raw_text(&value).into())).collect())
+}
+
+fn raw_text(value: &RawValue) -> String {
+    match value.get() {
+        "null" => String::new(),
+        text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
+        other => other.to_owned(),
+    }
+}
+
+/// A regular expression as Go reads it, which matches anywhere.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    /// Reads one.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NoPattern`].
+    pub fn new(pattern: &str) -> Result<Self, ValueError> {
+        regex::Regex::new(pattern).map(Self).map_err(|_| ValueError::NoPattern(pattern.to_owned()))
+    }
+
+    /// Whether it matches anywhere.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
 }
 
 /// A path taken apart at its dots; `\.` is a dot within a name.
@@ -206,6 +266,25 @@ mod tests {
             let found = property(&value, path).map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
             assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{path}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_text_is_picked_as_it_stands() {
+        let text = r#"{"a":{"b": [1, {"x":1.50}]},"big":12345678901234567890,"c.d":"<&>","n":null}"#;
+        for (path, expected) in [
+            ("a.b", Some(r#"[1, {"x":1.50}]"#)),
+            ("a.b.1.x", Some("1.50")),
+            ("big", Some("12345678901234567890")),
+            (r"c\.d", Some("<&>")),
+            ("n", Some("")),
+            ("a.none", None),
+            ("a.b.7", None),
+        ] {
+            assert_eq!(pick(text, path).as_deref(), expected, "{path}");
+        }
+        let keys: Vec<_> = entries(text.as_bytes()).unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["a", "big", "c.d", "n"]);
+        assert_eq!(entries(b"words").unwrap_err(), ValueError::NotAMap);
     }
 
     #[test]

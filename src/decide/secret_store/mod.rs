@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::secret_store::{SecretStoreSpec, Vault};
+use crate::api::secret_store::SecretStoreSpec;
+
+mod references;
+
+pub use references::references;
 
 /// How often a store is tried unless it says otherwise, as upstream.
 const EVERY: Duration = Duration::from_secs(300);
 
-/// The Vault of a store; none when it names another provider.
-pub fn vault(spec: &SecretStoreSpec) -> Option<&Vault> {
-    spec.provider.vault.as_ref().or(spec.provider.open_bao.as_ref())
+/// Whether a store is for this class of controller: those that name none are for all.
+pub fn is_of_class(spec: &SecretStoreSpec, class: &str) -> bool {
+    spec.controller.as_deref().is_none_or(|named| named.is_empty() || named == class)
 }
 
 /// Whether objects of a namespace may use a ClusterSecretStore. Without conditions all may. A condition that holds
