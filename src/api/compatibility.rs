@@ -34,7 +34,7 @@ fn every_upstream_field_is_there_and_nothing_more_is_refused() {
                 wrong.push(format!("{name}: {path}: {trouble}"));
             }
         }
-        assert!(fields > 10, "{name}: the list is empty");
+        assert!(fields > 0, "{name}: the list is empty");
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -6,7 +6,12 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::target_template::TargetTemplate;
 use super::{Names, Unhonoured, key_schema, name_schema, time_schema};
+
+pub use super::rewrite::{
+    ConflictPolicy, MergeStrategy, PriorityPolicy, Rewrite, RewriteMerge, RewriteRegexp, RewriteTransform,
+};
 
 /// The condition that everybody reads.
 pub const READY: &str = "Ready";
@@ -53,6 +58,9 @@ pub struct ExternalSecretSpec {
     #[serde(default = "one_hour")]
     #[schemars(schema_with = "interval_schema")]
     pub refresh_interval: String,
+    /// When values may be read again because their time is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_windows: Option<SyncWindows>,
     /// The Secret to make.
     #[serde(default)]
     #[schemars(schema_with = "target_schema")]
@@ -63,9 +71,37 @@ pub struct ExternalSecretSpec {
     /// Whole maps of values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_from: Vec<DataFrom>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<SpecNames>,
+}
+
+/// When values may be read again because their time is over. What somebody changed or asks for is not held back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncWindows {
+    /// What the windows do.
+    pub kind: WindowKind,
+    /// The windows, in UTC.
+    #[schemars(length(min = 1))]
+    pub windows: Vec<SyncWindow>,
+}
+
+/// What windows do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowKind {
+    /// Only within them.
+    #[default]
+    Allow,
+    /// Not within them.
+    Deny,
+}
+
+/// One window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncWindow {
+    /// When it begins: five fields as cron has them, or `@daily` and the like.
+    #[schemars(schema_with = "schedule_schema")]
+    pub schedule: String,
+    /// How long it lasts: a Go duration.
+    pub duration: String,
 }
 
 /// Which store.
@@ -118,6 +154,9 @@ pub struct Target {
     /// Whether it is made immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immutable: Option<bool>,
+    /// How it is made from the values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TargetTemplate>,
     /// What is not honoured yet.
     #[serde(flatten)]
     pub unhonoured: Unhonoured<TargetNames>,
@@ -160,9 +199,22 @@ pub struct DataEntry {
     pub secret_key: String,
     /// Where it is.
     pub remote_ref: RemoteRef,
-    /// What is not honoured yet.
+    /// The store of this entry, when it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "data_source_schema")]
+    pub source_ref: Option<DataSourceRef>,
+}
+
+/// The store of one entry of `data`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataSourceRef {
+    /// Which store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_ref: Option<StoreRef>,
+    /// The reference reads no generator here either.
     #[serde(flatten)]
-    pub unhonoured: Unhonoured<DataNames>,
+    pub unhonoured: Unhonoured<DataSourceNames>,
 }
 
 /// Where a value is.
@@ -246,9 +298,42 @@ pub struct DataFrom {
     /// Every entry that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub find: Option<Find>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<DataFromNames>,
+    /// How its keys are changed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rewrites_schema")]
+    pub rewrite: Vec<Rewrite>,
+    /// The store of this entry, when it is another one, or a generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "source_schema")]
+    pub source_ref: Option<SourceRef>,
+}
+
+/// The store of one entry, or a generator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRef {
+    /// Which store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_ref: Option<StoreRef>,
+    /// Which generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_ref: Option<GeneratorRef>,
+}
+
+/// Which generator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GeneratorRef {
+    /// Its group and version.
+    #[serde(default = "generator_version")]
+    #[schemars(schema_with = "generator_version_schema")]
+    pub api_version: String,
+    /// Its kind.
+    #[schemars(schema_with = "generator_kind_schema")]
+    pub kind: String,
+    /// Its name.
+    #[schemars(schema_with = "name_schema")]
+    pub name: String,
 }
 
 /// Which entries of a store are wanted.
@@ -351,44 +436,51 @@ pub struct ExternalSecretRecord {
     /// Keyed digest of what was written.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub outputs: String,
+    /// When it is looked at next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Where each value came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceRecord>,
 }
 
-/// Where a value came from.
+/// Where values came from; never a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceRecord {
+    /// The entry of the spec, such as `data[0]`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub entry: String,
+    /// The store or generator, such as `SecretStore/vault`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
     /// Path or name within the store.
     pub key: String,
     /// The version that was read, where the store has versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-}
-
-/// Of `spec`.
-pub struct SpecNames;
-impl Names for SpecNames {
-    const NAMES: &'static [&'static str] = &["syncWindows"];
+    /// When it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub fetched_at: Option<String>,
+    /// Which keys it gave, the first of them when there are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The store no longer has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
 }
 
 /// Of `spec.target`.
 pub struct TargetNames;
 impl Names for TargetNames {
-    const NAMES: &'static [&'static str] = &["manifest", "template"];
+    const NAMES: &'static [&'static str] = &["manifest"];
 }
 
-/// Of `spec.data[]`.
-pub struct DataNames;
-impl Names for DataNames {
-    const NAMES: &'static [&'static str] = &["sourceRef"];
-}
-
-/// Of `spec.dataFrom[]`.
-pub struct DataFromNames;
-impl Names for DataFromNames {
-    const NAMES: &'static [&'static str] = &["rewrite", "sourceRef"];
+/// Of `spec.data[].sourceRef`.
+pub struct DataSourceNames;
+impl Names for DataSourceNames {
+    const NAMES: &'static [&'static str] = &["generatorRef"];
 }
 
 fn one_hour() -> String {
@@ -405,6 +497,38 @@ fn binding_schema(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-map-type": "atomic",
         "properties": { "name": { "type": "string", "default": "" } },
     })
+}
+
+fn generator_version() -> String {
+    super::generators::API_VERSION.to_owned()
+}
+
+fn generator_version_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "default": super::generators::API_VERSION })
+}
+
+fn generator_kind_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": super::generators::REFERABLE })
+}
+
+fn schedule_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "pattern": r"^(@(annually|yearly|monthly|weekly|daily|midnight|hourly)|@every [^\s]+.*|[^\s]+( [^\s]+){4})$",
+    })
+}
+
+fn data_source_schema(generator: &mut SchemaGenerator) -> Schema {
+    super::exactly_one::<DataSourceRef>(generator)
+}
+
+fn source_schema(generator: &mut SchemaGenerator) -> Schema {
+    super::exactly_one::<SourceRef>(generator)
+}
+
+fn rewrites_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": super::exactly_one::<Rewrite>(generator) })
 }
 
 /// With upstream's defaults: without them a client that reads the object back sees other values than upstream's.

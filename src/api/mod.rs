@@ -17,17 +17,29 @@ use serde_json::{Map, Value};
 pub mod app_project;
 /// `Application`, `argoproj.io/v1alpha1`.
 pub mod application;
+/// `ClusterExternalSecret`, `external-secrets.io/v1`.
+pub mod cluster_external_secret;
 /// `Doorbell`, `chancery.dev/v1alpha1`.
 pub mod doorbell;
 /// `ExternalSecret`, `external-secrets.io/v1`.
 pub mod external_secret;
+/// Generators, `generators.external-secrets.io/v1alpha1`.
+pub mod generators;
+/// `PushSecret` and `ClusterPushSecret`, `external-secrets.io/v1alpha1`.
+pub mod push_secret;
+/// How keys are changed.
+pub mod rewrite;
 /// `SecretStore` and `ClusterSecretStore`, `external-secrets.io/v1`.
 pub mod secret_store;
+/// The template of a Secret.
+pub mod target_template;
 
 pub use app_project::AppProject;
 pub use application::Application;
+pub use cluster_external_secret::ClusterExternalSecret;
 pub use doorbell::Doorbell;
 pub use external_secret::ExternalSecret;
+pub use push_secret::{ClusterPushSecret, PushSecret};
 pub use seal::api as sealed_secret;
 pub use seal::api::SealedSecret;
 pub use secret_store::{ClusterSecretStore, SecretStore};
@@ -39,16 +51,20 @@ pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
 
 /// Every CustomResourceDefinition that Chancery serves, by name.
 pub fn all_crds() -> BTreeMap<String, CustomResourceDefinition> {
-    let crds = [
+    let crds = vec![
         AppProject::crd(),
         Application::crd(),
+        ClusterExternalSecret::crd(),
+        ClusterPushSecret::crd(),
         ClusterSecretStore::crd(),
         Doorbell::crd(),
         ExternalSecret::crd(),
+        PushSecret::crd(),
         SealedSecret::crd(),
         SecretStore::crd(),
     ];
     crds.into_iter()
+        .chain(generators::crds())
         .map(|mut crd| {
             as_lenient_as_upstream(&mut crd);
             let labels = crd.metadata.labels.get_or_insert_default();
@@ -61,12 +77,12 @@ pub fn all_crds() -> BTreeMap<String, CustomResourceDefinition> {
 /// What `derive(CustomResource)` cannot say: upstream demands no `spec` of these kinds, and Argo CD keeps the tokens of
 /// a project's roles in a status without subresource.
 fn as_lenient_as_upstream(crd: &mut CustomResourceDefinition) {
-    let kind = crd.spec.names.kind.clone();
+    let (kind, group) = (crd.spec.names.kind.clone(), crd.spec.group.clone());
     let schemas =
         crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for schema in schemas {
         match kind.as_str() {
-            "ExternalSecret" | "SecretStore" | "ClusterSecretStore" => schema.required = None,
+            _ if group.ends_with("external-secrets.io") => schema.required = None,
             "AppProject" => {
                 let carried = JSONSchemaProps {
                     type_: Some("object".to_owned()),
@@ -211,6 +227,14 @@ fn collect(value: &Value, schema: &Value, path: String, found: &mut Vec<String>)
         }
         _ => {}
     }
+}
+
+/// The schema of a type of which exactly one field is written.
+pub(crate) fn exactly_one<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = T::json_schema(generator).to_value();
+    schema["minProperties"] = 1.into();
+    schema["maxProperties"] = 1.into();
+    Schema::try_from(schema).unwrap_or_default()
 }
 
 /// A name as Kubernetes has it.

@@ -214,7 +214,7 @@ impl Reconcile for ExternalSecrets {
                 answers.push(Answer::Value(fetched.value));
                 fetched.version
             };
-            sources.push(SourceRecord { key: reference.key, version });
+            sources.push(SourceRecord { key: reference.key, version, ..SourceRecord::default() });
         }
 
         let wanted = decide::assemble(object, answers)?;

@@ -105,7 +105,19 @@ pub fn check(object: &ExternalSecret, mut unsupported: Vec<String>) -> Result<()
     if target.deletion_policy != DeletionPolicy::Retain {
         unsupported.push(format!("spec.target.deletionPolicy {:?}", target.deletion_policy));
     }
+    if target.template.is_some() {
+        unsupported.push("spec.target.template".to_owned());
+    }
+    if object.spec.sync_windows.is_some() {
+        unsupported.push("spec.syncWindows".to_owned());
+    }
+    for (index, _) in object.spec.data.iter().enumerate().filter(|(_, entry)| entry.source_ref.is_some()) {
+        unsupported.push(format!("spec.data[{index}].sourceRef"));
+    }
     for (index, entry) in object.spec.data_from.iter().enumerate() {
+        if entry.source_ref.is_some() || !entry.rewrite.is_empty() {
+            unsupported.push(format!("spec.dataFrom[{index}] with sourceRef or rewrite"));
+        }
         if entry.extract.is_none() {
             unsupported.push(format!("spec.dataFrom[{index}] without extract"));
         }

@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use seal::SecretBytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use crate::api::external_secret::{ConversionStrategy, DecodingStrategy};
+use crate::api::external_secret::DecodingStrategy;
 
-/// Longest key that a Secret takes.
-const LONGEST_KEY: usize = 253;
+mod gjson;
+mod json;
+mod keys;
+mod rewrite;
+
+pub use gjson::pick;
+pub use json::{json, text};
+pub use keys::{check_key, convert_key, reverse_key};
+pub use rewrite::{rewrite, rewrite_name};
+
+/// Go's decoders look at no more than the alphabet and the padding.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Why a value does not become what is wanted. Never holds any of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +32,6 @@ pub enum ValueError {
     /// The path leads nowhere.
     #[error("there is no property {0:?}")]
     NoProperty(String),
-    /// A part of the path language that is not there yet.
-    #[error("the property {0:?} uses a query that this version does not know; plain dots, `\\.` and numbers work")]
-    UnsupportedProperty(String),
     /// Not a map.
     #[error("the value is not a map of keys and values")]
     NotAMap,
@@ -34,49 +44,51 @@ pub enum ValueError {
     /// Not a regular expression.
     #[error("{0:?} is no regular expression")]
     NoPattern(String),
+    /// A template that does not become a key.
+    #[error("the template of a rewrite: {0}")]
+    Template(String),
+    /// Maps that do not become one.
+    #[error("merge: {0}")]
+    Merge(String),
     /// Two keys that become one.
     #[error("two keys become {0:?}")]
     Collision(String),
 }
 
-/// The property of a map: the key of that very name first, then a path of dots.
+/// The property of a map: the key of that very name first, then a path ([`pick`]).
 ///
 /// # Errors
 ///
-/// [`ValueError::NoProperty`], [`ValueError::UnsupportedProperty`].
+/// [`ValueError::NoProperty`].
 pub fn property(value: &Value, path: &str) -> Result<SecretBytes, ValueError> {
-    if let Some(exact) = value.get(path) {
-        return Ok(text(exact).into());
-    }
-    if path.contains(['#', '*', '?', '|', '@', '{', '[', '!']) {
-        return Err(ValueError::UnsupportedProperty(path.to_owned()));
-    }
-    let mut place = value;
-    for segment in segments(path) {
-        let next = match place {
-            Value::Object(fields) => fields.get(&segment),
-            Value::Array(items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
-            _ => None,
-        };
-        place = next.ok_or_else(|| ValueError::NoProperty(path.to_owned()))?;
-    }
-    Ok(text(place).into())
+    let exact = value.get(path).map(|exact| match exact {
+        Value::Number(_) => json(exact),
+        other => text(other),
+    });
+    exact.or_else(|| pick(&json(value), path)).map(Into::into).ok_or_else(|| ValueError::NoProperty(path.to_owned()))
 }
 
-/// What a path leads to in a JSON text, as text: what stands there is not written anew. None when it leads nowhere.
-pub fn pick(json: &str, path: &str) -> Option<String> {
-    let mut place: Box<RawValue> = serde_json::from_str(json).ok()?;
-    for segment in segments(path) {
-        place = match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(place.get()) {
-            Ok(mut fields) => fields.remove(&segment)?,
-            Err(_) => {
-                let mut items: Vec<Box<RawValue>> = serde_json::from_str(place.get()).ok()?;
-                let index = segment.parse::<usize>().ok().filter(|index| *index < items.len())?;
-                items.swap_remove(index)
-            }
-        };
-    }
-    Some(raw_text(&place))
+/// Which reading of a property with dots is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dots {
+    /// Its dots are part of a name: AWS, Google.
+    InNamesFirst,
+    /// They lead from one level to the next: Azure.
+    BetweenNamesFirst,
+}
+
+/// The property of a JSON text; both readings of its dots are tried.
+///
+/// # Errors
+///
+/// [`ValueError::NoProperty`].
+pub fn property_of_text(json: &str, path: &str, dots: Dots) -> Result<SecretBytes, ValueError> {
+    let name = || (path.find('.')? > 0).then(|| path.replace('.', "\\.")).and_then(|name| pick(json, &name));
+    let found = match dots {
+        Dots::InNamesFirst => name().or_else(|| pick(json, path)),
+        Dots::BetweenNamesFirst => pick(json, path).or_else(name),
+    };
+    found.map(Into::into).ok_or_else(|| ValueError::NoProperty(path.to_owned()))
 }
 
 /// The entries of a JSON object, each as text: what stands there is not written anew, so numbers keep their digits.
@@ -117,82 +129,6 @@ impl Pattern {
     }
 }
 
-/// A path taken apart at its dots; `\.` is a dot within a name.
-fn segments(path: &str) -> Vec<String> {
-    let mut segments = vec![String::new()];
-    let mut letters = path.chars();
-    while let Some(letter) = letters.next() {
-        let last = segments.len() - 1;
-        match letter {
-            '.' => segments.push(String::new()),
-            '\\' => segments[last].extend(letters.next()),
-            other => segments[last].push(other),
-        }
-    }
-    segments
-}
-
-/// A value as text: texts as they are, null as nothing, everything else as JSON.
-pub fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => json(other),
-    }
-}
-
-/// JSON as Go writes it: keys sorted, and `<`, `>`, `&` and the line separators escaped.
-pub fn json(value: &Value) -> String {
-    let mut text = String::new();
-    write_json(value, &mut text);
-    text
-}
-
-fn write_json(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(fields) => {
-            let mut keys: Vec<_> = fields.keys().collect();
-            keys.sort();
-            out.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_text(key, out);
-                out.push(':');
-                write_json(&fields[key], out);
-            }
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_json(item, out);
-            }
-            out.push(']');
-        }
-        Value::String(text) => write_text(text, out),
-        other => out.push_str(&other.to_string()),
-    }
-}
-
-fn write_text(text: &str, out: &mut String) {
-    let quoted = Value::from(text).to_string();
-    for letter in quoted.chars() {
-        match letter {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
-        }
-    }
-}
-
 /// A map of values, each as text.
 ///
 /// # Errors
@@ -208,38 +144,18 @@ pub fn map(value: &Value) -> Result<&Map<String, Value>, ValueError> {
 ///
 /// [`ValueError::NotEncoded`]; `Auto` never fails.
 pub fn decode(value: SecretBytes, strategy: DecodingStrategy) -> Result<SecretBytes, ValueError> {
-    let with = |engine: &base64::engine::GeneralPurpose| engine.decode(value.expose()).map(SecretBytes::from);
+    let with = |engine: &GeneralPurpose| {
+        // Line ends are skipped, as in Go.
+        let text: Zeroizing<Vec<u8>> =
+            value.expose().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect::<Vec<u8>>().into();
+        engine.decode(&*text).map(SecretBytes::from)
+    };
     match strategy {
         DecodingStrategy::None => Ok(value),
         DecodingStrategy::Base64 => with(&STANDARD).map_err(|_| ValueError::NotEncoded("Base64")),
         DecodingStrategy::Base64Url => with(&URL_SAFE).map_err(|_| ValueError::NotEncoded("Base64URL")),
         DecodingStrategy::Auto => Ok(with(&STANDARD).or_else(|_| with(&URL_SAFE)).unwrap_or(value)),
     }
-}
-
-/// A key as a Secret takes it.
-pub fn convert_key(key: &str, strategy: ConversionStrategy) -> String {
-    let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    key.chars()
-        .map(|letter| match strategy {
-            _ if fits(letter) => letter.to_string(),
-            ConversionStrategy::Default => "_".to_owned(),
-            ConversionStrategy::Unicode => format!("_U{:04x}_", u32::from(letter)),
-        })
-        .collect()
-}
-
-/// Refuses a key that no Secret can have.
-///
-/// # Errors
-///
-/// [`ValueError::InvalidKey`].
-pub fn check_key(key: &str) -> Result<(), ValueError> {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    if key.is_empty() || key.len() > LONGEST_KEY || !key.chars().all(fits) {
-        return Err(ValueError::InvalidKey(key.to_owned()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -250,8 +166,7 @@ mod tests {
 
     #[test]
     fn properties_are_found_by_name_then_by_path() {
-        let value =
-            json!({ "a.b": "exact", "a": { "b": "path", "list": [1, { "x": true }], "c.d": "dotted" }, "n": null });
+        let value = json!({ "a.b": "exact", "a": { "b": "path", "list": [1, { "x": true }], "c.d": "dotted" }, "n": null, "num": 1e21 });
         for (path, expected) in [
             ("a.b", Ok("exact")),
             ("a.list.1.x", Ok("true")),
@@ -261,7 +176,9 @@ mod tests {
             ("a", Ok(r#"{"b":"path","c.d":"dotted","list":[1,{"x":true}]}"#)),
             ("a.none", Err(ValueError::NoProperty("a.none".to_owned()))),
             ("a.b.c", Err(ValueError::NoProperty("a.b.c".to_owned()))),
-            ("a.#", Err(ValueError::UnsupportedProperty("a.#".to_owned()))),
+            ("a.list.#", Ok("2")),
+            ("num", Ok("1e+21")),
+            ("num|@this", Ok("1000000000000000000000")),
         ] {
             let found = property(&value, path).map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
             assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{path}");
@@ -273,7 +190,7 @@ mod tests {
         let text = r#"{"a":{"b": [1, {"x":1.50}]},"big":12345678901234567890,"c.d":"<&>","n":null}"#;
         for (path, expected) in [
             ("a.b", Some(r#"[1, {"x":1.50}]"#)),
-            ("a.b.1.x", Some("1.50")),
+            ("a.b.1.x", Some("1.5")),
             ("big", Some("12345678901234567890")),
             (r"c\.d", Some("<&>")),
             ("n", Some("")),
@@ -288,9 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn json_is_written_as_go_writes_it() {
-        let value = json!({ "z": 1.5, "a": "<&>\u{2028}\"", "m": [null, 12_345_678_901_i64] });
-        assert_eq!(json(&value), r#"{"a":"\u003c\u0026\u003e\u2028\"","m":[null,12345678901],"z":1.5}"#);
+    fn dots_are_read_in_both_ways() {
+        let text = r#"{"a.b":"literal","a":{"b":"path","c":"deep"}}"#;
+        let found = |path: &str, dots| property_of_text(text, path, dots).map(|value| value.expose().to_vec());
+        assert_eq!(found("a.b", Dots::InNamesFirst), Ok(b"literal".to_vec()));
+        assert_eq!(found("a.b", Dots::BetweenNamesFirst), Ok(b"path".to_vec()));
+        assert_eq!(found("a.c", Dots::InNamesFirst), Ok(b"deep".to_vec()));
+        assert_eq!(found("x", Dots::InNamesFirst), Err(ValueError::NoProperty("x".to_owned())));
     }
 
     #[test]
@@ -301,15 +222,8 @@ mod tests {
         assert_eq!(decoded("__8=", DecodingStrategy::Base64Url), Ok(vec![255, 255]));
         assert_eq!(decoded("__8=", DecodingStrategy::Auto), Ok(vec![255, 255]));
         assert_eq!(decoded("not!", DecodingStrategy::Auto), Ok(b"not!".to_vec()));
+        assert_eq!(decoded("Y\r\nWI=\n", DecodingStrategy::Base64), Ok(b"ab".to_vec()), "line ends are skipped");
+        assert_eq!(decoded("YWJ=", DecodingStrategy::Base64), Ok(b"ab".to_vec()), "trailing bits do not count");
         assert_eq!(decoded("not!", DecodingStrategy::Base64), Err(ValueError::NotEncoded("Base64")));
-    }
-
-    #[test]
-    fn keys_are_converted_and_checked() {
-        assert_eq!(convert_key("a/b c", ConversionStrategy::Default), "a_b_c");
-        assert_eq!(convert_key("a/b", ConversionStrategy::Unicode), "a_U002f_b");
-        assert_eq!(convert_key("é", ConversionStrategy::Default), "é", "letters of any script pass the conversion");
-        assert!(check_key("é").is_err() && check_key("").is_err() && check_key(&"x".repeat(254)).is_err());
-        assert!(check_key("a-b_c.9").is_ok());
     }
 }

@@ -36,6 +36,7 @@ pub fn synced(object: &ExternalSecret, written: Synced, now: Timestamp) -> Exter
             target: Some(written.target),
             outputs: written.outputs,
             sources: written.sources,
+            next: None,
         }),
     }
 }
