@@ -35,6 +35,8 @@ pub mod scheduler;
 pub mod serve;
 /// Logs and metrics.
 pub mod telemetry;
+/// Go's text/template and its functions.
+pub mod template;
 /// Values as text.
 pub mod values;
 

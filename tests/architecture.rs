@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room of the operator may use of the others. A room that is not listed here may use everything.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("address", &[]),
     ("glob", &[]),
@@ -16,15 +16,16 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("scheduler", &["error", "plan"]),
     ("telemetry", &["args", "error", "plan"]),
     ("values", &["api", "error", "plan"]),
-    ("decide", &["address", "api", "error", "glob", "plan", "values"]),
-    ("providers", &["api", "error", "plan", "telemetry", "values"]),
+    ("template", &["values"]),
+    ("decide", &["address", "api", "error", "glob", "plan", "template", "values"]),
+    ("providers", &["api", "error", "plan", "telemetry", "template", "values"]),
     ("git", &["address", "api", "error", "glob", "plan"]),
     ("cluster", &["api", "error", "plan", "telemetry"]),
 ];
 /// What controllers must not use: they are used by it.
 const ABOVE_CONTROLLERS: [&str; 1] = ["serve"];
 /// Rooms of rules: functions of their arguments.
-const PURE: [&str; 4] = ["decide", "values", "glob", "address"];
+const PURE: [&str; 5] = ["decide", "template", "values", "glob", "address"];
 /// What a function of its arguments has no use for.
 const IMPURE: [&str; 12] = [
     "async fn",

@@ -1,0 +1,163 @@
+//! The function library, grouped by what the functions do. Each file ends in its table: one line a function.
+
+mod builtin;
+mod ciphers;
+pub(super) mod dates;
+mod dicts;
+mod encodings;
+pub(super) mod expressions;
+mod json;
+mod lists;
+mod numbers;
+mod paths;
+mod random;
+mod texts;
+mod types;
+mod urls;
+pub(super) mod versions;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use super::Dialect;
+use super::error::Fault;
+use super::run::Run;
+use super::signature::{Call, Callable, Type};
+use super::value::Value;
+
+/// A function that a template can call.
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    parameters: Vec<Type>,
+    has_rest: bool,
+    gives: &'static str,
+    does: &'static str,
+    /// Whether External Secrets alone has it.
+    external_only: bool,
+    ends_on: Option<bool>,
+    call: Call,
+}
+
+impl Function {
+    /// What it takes; the last may take all that are left.
+    pub(super) fn parameters(&self) -> &[Type] {
+        &self.parameters
+    }
+
+    /// Whether the last parameter takes all arguments that are left.
+    pub(super) fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
+    /// For `and` and `or`: which truth ends the look at further arguments.
+    pub(super) fn ends_on(&self) -> Option<bool> {
+        self.ends_on
+    }
+
+    /// Calls it with arguments that fit its parameters.
+    pub(super) fn call(&self, run: &mut Run, arguments: Vec<Value>) -> Result<Value, Fault> {
+        (self.call)(run, arguments)
+    }
+
+    fn signature(&self) -> String {
+        let mut words = vec![self.name.to_owned()];
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            let dots = if self.has_rest && index + 1 == self.parameters.len() { "…" } else { "" };
+            words.push(format!("{}{dots}", parameter.name()));
+        }
+        words.join(" ")
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A function of both dialects.
+fn both<M, F: Callable<M>>(name: &'static str, function: F, does: &'static str) -> Function {
+    let (parameters, has_rest) = F::parameters();
+    let call = function.into_call();
+    Function { name, parameters, has_rest, gives: F::gives(), does, external_only: false, ends_on: None, call }
+}
+
+/// A function of External Secrets alone.
+fn external<M, F: Callable<M>>(name: &'static str, function: F, does: &'static str) -> Function {
+    Function { external_only: true, ..both(name, function, does) }
+}
+
+type Group = (&'static str, fn() -> Vec<Function>);
+
+/// The groups, in the order of the reference page.
+const GROUPS: [Group; 15] = [
+    ("Built in", builtin::table),
+    ("Texts", texts::table),
+    ("Regular expressions", expressions::table),
+    ("Numbers", numbers::table),
+    ("Lists", lists::table),
+    ("Dicts", dicts::table),
+    ("Types and defaults", types::table),
+    ("Dates", dates::table),
+    ("Encodings and digests", encodings::table),
+    ("JSON", json::table),
+    ("Versions", versions::table),
+    ("Paths", paths::table),
+    ("Addresses", urls::table),
+    ("Chance", random::table),
+    ("Ciphers and passwords", ciphers::table),
+];
+
+static FUNCTIONS: LazyLock<HashMap<&'static str, Function>> =
+    LazyLock::new(|| GROUPS.iter().flat_map(|(_, table)| table()).map(|function| (function.name, function)).collect());
+
+static METHODS: LazyLock<HashMap<&'static str, HashMap<&'static str, Function>>> = LazyLock::new(|| {
+    let tables = [
+        ("time", dates::time_methods()),
+        ("duration", dates::duration_methods()),
+        ("month", dates::month_methods()),
+        ("weekday", dates::weekday_methods()),
+        ("version", versions::methods()),
+    ];
+    let named = |table: Vec<Function>| table.into_iter().map(|function| (function.name, function)).collect();
+    tables.into_iter().map(|(receiver, table)| (receiver, named(table))).collect()
+});
+
+/// The function of that name, if the dialect has it.
+pub(super) fn find(name: &str, dialect: Dialect) -> Option<&'static Function> {
+    FUNCTIONS.get(name).filter(|function| dialect == Dialect::ExternalSecrets || !function.external_only)
+}
+
+/// The method of that name.
+pub(super) fn method(receiver: &Value, name: &str) -> Option<&'static Function> {
+    let kind = match receiver {
+        Value::Time(_) => "time",
+        Value::Duration(_) => "duration",
+        Value::Month(_) => "month",
+        Value::Weekday(_) => "weekday",
+        Value::Version(_) => "version",
+        _ => return None,
+    };
+    METHODS.get(kind)?.get(name)
+}
+
+/// The reference page: all functions, from the tables.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Template functions\n\nGenerated from the tables in `src/template/functions`; a test keeps the two equal.\n\n\
+         Templates are Go's text/template. A function takes its last argument from the left of a `|`. \
+         *Both*: SealedSecret and ExternalSecret templates; *external*: ExternalSecret templates alone.\n",
+    );
+    for (title, table) in GROUPS {
+        let _ = write!(page, "\n## {title}\n\n| function | gives | where | what it does |\n|---|---|---|---|\n");
+        let mut functions = table();
+        functions.sort_by_key(|function| function.name);
+        for function in functions {
+            let place = if function.external_only { "external" } else { "both" };
+            let (signature, gives, does) = (function.signature(), function.gives, function.does);
+            let _ = writeln!(page, "| `{signature}` | {gives} | {place} | {does} |");
+        }
+    }
+    page
+}
