@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+/// Flags of Sealed Secrets' controller.
+pub mod sealed_secrets;
+
 /// One operator for secrets in GitOps: Applications, SealedSecrets and ExternalSecrets in one process.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chancery", version, about, max_term_width = 110)]
@@ -78,6 +81,10 @@ pub struct Settings {
     /// Objects of one kind worked on at a time
     #[arg(long, env = "CHANCERY_CONCURRENCY", default_value_t = 16, value_name = "N")]
     pub concurrency: usize,
+
+    /// What concerns SealedSecrets and their keys
+    #[command(flatten)]
+    pub sealed: sealed_secrets::SealedSecrets,
 
     /// Log lines as JSON or as text
     #[arg(long, value_enum, env = "CHANCERY_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]

@@ -51,10 +51,14 @@ const GRACEFUL_STOP: Duration = Duration::from_secs(10);
 /// again by whoever runs it.
 pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
     let metrics = Arc::new(telemetry::Metrics::default());
-    let scope = match settings.namespaces.as_slice() {
-        [] => cluster::Scope::All,
-        names => cluster::Scope::Namespaces(names.to_vec()),
+    let named = Some(settings.namespaces.clone()).filter(|names| !names.is_empty());
+    let scope = match named.unwrap_or_else(|| settings.sealed.namespaces(&settings.namespace)) {
+        names if names.is_empty() => cluster::Scope::All,
+        names => cluster::Scope::Namespaces(names),
     };
+    for words in settings.sealed.elsewhere.without_effect() {
+        tracing::warn!("a flag of Sealed Secrets has no effect here: {words}");
+    }
     let cluster = cluster::Cluster::connect(
         settings.kubeconfig.as_deref(),
         &settings.namespace,
@@ -71,7 +75,11 @@ pub async fn run(settings: args::Settings) -> anyhow::Result<()> {
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(serve::probes(context.settings.listen_metrics, context.clone()));
     if context.settings.runs(args::Controller::SealedSecrets) {
-        serving.spawn(serve::sealing(context.settings.listen, stores.keys.clone(), stop.clone()));
+        serving.spawn(serve::sealing(context.clone(), stores.keys.clone()));
+        if let Some(address) = context.settings.sealed.listen_tls {
+            serving.spawn(serve::sealing_with_tls(address, context.clone(), stores.keys.clone()));
+        }
+        tokio::spawn(hear_orders(context.clone(), stores.keys.clone()));
     }
     let watches = tokio::spawn({
         let context = context.clone();
@@ -128,6 +136,22 @@ async fn lead(context: &controllers::Context, armed: Vec<controllers::Armed>) ->
     let _ = released.await;
     anyhow::ensure!(!lost, "this replica lost the Lease; another one writes now");
     Ok(())
+}
+
+/// SIGUSR1 asks for a new sealing key, as it does in the reference.
+async fn hear_orders(context: controllers::Context, keys: cluster::Keys) {
+    let Ok(mut orders) = signal(SignalKind::user_defined1()) else { return };
+    while context.stop.run_until_cancelled(orders.recv()).await.flatten().is_some() {
+        if context.metrics.leader.get() == 1 {
+            tracing::info!("asked for a new sealing key");
+            keys.ask_for_a_new_one();
+        } else {
+            tracing::warn!(
+                "asked for a new sealing key, but this replica does not lead; annotate the KeyReport `sealing-keys` \
+                 with chancery.dev/renew-key=true instead"
+            );
+        }
+    }
 }
 
 async fn terminated() {

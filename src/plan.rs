@@ -296,6 +296,8 @@ pub struct SecretManifest {
     pub finalizers: Vec<String>,
     /// Who owns it, as JSON; none when nobody does.
     pub owner: Option<Value>,
+    /// Further owners that its author asked for.
+    pub further_owners: Vec<Value>,
     /// `type`; empty means the API server's default.
     pub type_: String,
     /// `immutable`, when it is to be set.
@@ -317,8 +319,9 @@ impl SecretManifest {
         if !self.finalizers.is_empty() {
             metadata["finalizers"] = json!(self.finalizers);
         }
-        if let Some(owner) = &self.owner {
-            metadata["ownerReferences"] = json!([owner]);
+        let owners: Vec<&Value> = self.owner.iter().chain(&self.further_owners).collect();
+        if !owners.is_empty() {
+            metadata["ownerReferences"] = json!(owners);
         }
         let data: Map<String, Value> =
             self.data.iter().map(|(key, value)| (key.clone(), seal::wire::encode(value.expose()).into())).collect();
@@ -337,9 +340,26 @@ impl SecretManifest {
     }
 }
 
+/// One sealing key, as reports tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its Secret.
+    pub secret: String,
+    /// `SHA256:…` of its public key.
+    pub fingerprint: String,
+    /// `Sealing`, `Opening` or `Deleted`.
+    pub state: &'static str,
+    /// From when its certificate counts, seconds since 1970.
+    pub not_before: i64,
+    /// Until when.
+    pub not_after: i64,
+    /// Whether its certificate is of another key.
+    pub mismatched: bool,
+}
+
 /// The version of an object that a decision was made on: a write under this guard fails with a conflict when the
 /// object has changed or has been made anew since.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// `metadata.uid`.
     pub uid: String,

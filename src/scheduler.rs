@@ -81,6 +81,18 @@ impl Scheduler {
         self.shared.bell.notify_one();
     }
 
+    /// Queues a key after a pause, unless its time comes earlier.
+    pub fn push_later(&self, key: &ObjectKey, pause: Duration) {
+        let mut state = self.lock();
+        let at = Instant::now() + pause;
+        if state.due.get(key).is_none_or(|known| at < *known) {
+            state.due.insert(key.clone(), at);
+            state.later.push(Reverse((at, key.clone())));
+        }
+        drop(state);
+        self.shared.bell.notify_one();
+    }
+
     /// Forgets a key that is gone: its timer and its count of failures.
     pub fn forget(&self, key: &ObjectKey) {
         let mut state = self.lock();
@@ -307,6 +319,16 @@ mod tests {
         queue.next().await;
         assert_eq!(before.elapsed(), BACKOFF_FIRST);
         assert_eq!(backoff(40), BACKOFF_LONGEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_push_for_later_waits_and_never_delays_an_earlier_one() {
+        let queue = Scheduler::default();
+        let start = Instant::now();
+        queue.push_later(&key("a/1"), Duration::from_secs(5));
+        queue.push_later(&key("a/1"), Duration::from_secs(60));
+        queue.next().await;
+        assert_eq!(start.elapsed(), Duration::from_secs(5));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,6 +16,9 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
+
+/// Metrics under the names of Sealed Secrets' controller.
+pub mod sealed_secrets;
 
 /// Crates below us that log requests, headers or bodies: capped so that no filter a user sets can bring a value into the log.
 const QUIET: &str =
@@ -51,6 +55,18 @@ pub struct Metrics {
     pub writes: Family<WriteLabels, Counter>,
     /// RSA private key operations.
     pub unwraps: Counter,
+    /// 1 for each sealing key that this replica holds.
+    pub keys_held: Family<HeldKeyLabels, Gauge>,
+    /// SealedSecrets that each key opened last time.
+    pub key_objects: Family<KeyLabel, Gauge>,
+    /// Items that each key opened last time.
+    pub key_items: Family<KeyLabel, Gauge>,
+    /// From when each key's certificate counts, seconds since 1970.
+    pub key_not_before: Family<KeyLabel, Gauge>,
+    /// The same and more under the reference's names.
+    pub reference: sealed_secrets::ReferenceMetrics,
+    /// 1 while another controller works on the same objects and we stand aside.
+    pub peers: Family<PeerLabel, Gauge>,
     /// Reads from secret stores.
     pub provider_reads: Family<ProviderLabels, Counter>,
     /// Round trips to Git remotes.
@@ -78,6 +94,31 @@ pub struct ControllerLabel {
 pub struct WriteLabels {
     /// `create`, `apply`, `patch`, `delete`, `status`.
     pub verb: &'static str,
+}
+
+/// Which sealing key a replica holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HeldKeyLabels {
+    /// Its Secret.
+    pub secret: String,
+    /// `SHA256:…` of its public key.
+    pub fingerprint: String,
+    /// `Sealing`, `Opening` or `Deleted`.
+    pub state: &'static str,
+}
+
+/// Which sealing key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KeyLabel {
+    /// Its Secret.
+    pub secret: String,
+}
+
+/// Which controller of another project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PeerLabel {
+    /// Its project.
+    pub peer: &'static str,
 }
 
 /// Which provider, and how it answered.
@@ -108,6 +149,12 @@ impl Default for Metrics {
             leader: Gauge::<i64, AtomicI64>::default(),
             writes: Family::default(),
             unwraps: Counter::<u64, AtomicU64>::default(),
+            keys_held: Family::default(),
+            key_objects: Family::default(),
+            key_items: Family::default(),
+            key_not_before: Family::default(),
+            reference: sealed_secrets::ReferenceMetrics::default(),
+            peers: Family::default(),
             provider_reads: Family::default(),
             git_requests: Family::default(),
             registry: Registry::default(),
@@ -123,6 +170,24 @@ impl Default for Metrics {
         registry.register("leader", "1 on the replica that writes", metrics.leader.clone());
         registry.register("api_writes", "Writes to the API server by verb", metrics.writes.clone());
         registry.register("key_unwraps", "RSA private key operations", metrics.unwraps.clone());
+        registry.register("sealing_key_held", "Sealing keys that this replica holds", metrics.keys_held.clone());
+        registry.register(
+            "sealing_key_objects",
+            "SealedSecrets by the key that opens them",
+            metrics.key_objects.clone(),
+        );
+        registry.register("sealing_key_items", "Sealed items by the key that opens them", metrics.key_items.clone());
+        registry.register_with_unit(
+            "sealing_key_not_before",
+            "From when the certificate of a sealing key counts, since 1970",
+            Unit::Seconds,
+            metrics.key_not_before.clone(),
+        );
+        registry.register(
+            "peer_running",
+            "1 while another controller works on the same objects",
+            metrics.peers.clone(),
+        );
         registry.register("provider_reads", "Reads from secret stores", metrics.provider_reads.clone());
         registry.register("git_requests", "Round trips to Git remotes", metrics.git_requests.clone());
         registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
@@ -131,14 +196,18 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format, on demand with those under the names of Sealed Secrets' controller.
     ///
     /// # Errors
     ///
     /// Formatting failed; it does not for the types used here.
-    pub fn render(&self) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, with_reference: bool) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        if with_reference {
+            encode_registry(&mut text, &self.reference.registry)?;
+        }
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }
@@ -151,8 +220,10 @@ mod tests {
     fn the_exposition_names_what_was_counted() {
         let metrics = Metrics::default();
         metrics.writes.get_or_create(&WriteLabels { verb: "apply" }).inc();
-        let text = metrics.render().unwrap();
+        let text = metrics.render(true).unwrap();
         assert!(text.contains("chancery_api_writes_total{verb=\"apply\"} 1"), "{text}");
-        assert!(text.ends_with("# EOF\n"));
+        assert!(text.contains("sealed_secrets_controller_unseal_requests_total 0"), "{text}");
+        assert_eq!(text.matches("# EOF\n").count(), 1);
+        assert!(!metrics.render(false).unwrap().contains("sealed_secrets_controller"));
     }
 }

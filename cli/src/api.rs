@@ -9,12 +9,18 @@ use serde_json::{Map, Value};
 
 /// The condition that upstream's users read; it stays first.
 pub const SYNCED: &str = "Synced";
+/// The same in the word that everybody else uses.
+pub const READY: &str = "Ready";
 /// On an existing Secret: it may be taken over.
 pub const MANAGED: &str = "sealedsecrets.bitnami.com/managed";
 /// On an existing Secret: items are merged into it.
 pub const PATCH: &str = "sealedsecrets.bitnami.com/patch";
 /// On the template: the Secret gets no owner reference.
 pub const SKIP_SET_OWNER_REFERENCES: &str = "sealedsecrets.bitnami.com/skip-set-owner-references";
+/// On the SealedSecret: items that open are written although others do not.
+pub const PARTIAL: &str = "chancery.dev/partial";
+/// On the SealedSecret: which rules its templates follow, `0.36` or `0.40`.
+pub const TEMPLATE_RULES: &str = "chancery.dev/template-rules";
 /// Label of the Secrets that hold sealing keys.
 pub const KEY_LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 /// The label's one value that counts.
@@ -162,6 +168,25 @@ pub struct SealedSecretRecord {
     /// Names of items that do not open, the first twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<String>,
+    /// How its templates were rendered, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RenderingRecord")]
+    pub rendering: Option<RenderingRecord>,
+}
+
+/// What makes templates render the same bytes again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RenderingRecord {
+    /// The generation that was rendered.
+    #[serde(default)]
+    pub generation: i64,
+    /// What `now` was.
+    #[serde(default)]
+    pub at: String,
+    /// Whose rules were followed: `0.36` or `0.40`.
+    #[serde(default)]
+    pub rules: String,
 }
 
 /// One version of one incarnation of an object.

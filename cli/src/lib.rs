@@ -10,6 +10,7 @@ mod opening;
 mod scope;
 mod sealing;
 mod secret_bytes;
+mod validity;
 /// The bytes of one item.
 pub mod wire;
 /// YAML as Kubernetes' tools read and write it.
@@ -20,3 +21,4 @@ pub use opening::{NotAPrivateKey, OpenError, Opened, RsaUnwrapKey, UnwrapKey, op
 pub use scope::{CLUSTER_WIDE, NAMESPACE_WIDE, Scope, UnknownScope};
 pub use sealing::{SealError, seal_item, seal_secret};
 pub use secret_bytes::SecretBytes;
+pub use validity::validity;

@@ -29,6 +29,8 @@ pub mod generators;
 pub mod push_secret;
 /// How keys are changed.
 pub mod rewrite;
+/// `KeyReport`, `chancery.dev/v1alpha1`.
+pub mod key_report;
 /// `SecretStore` and `ClusterSecretStore`, `external-secrets.io/v1`.
 pub mod secret_store;
 /// The template of a Secret.
@@ -40,12 +42,15 @@ pub use cluster_external_secret::ClusterExternalSecret;
 pub use doorbell::Doorbell;
 pub use external_secret::ExternalSecret;
 pub use push_secret::{ClusterPushSecret, PushSecret};
+pub use key_report::KeyReport;
 pub use seal::api as sealed_secret;
 pub use seal::api::SealedSecret;
 pub use secret_store::{ClusterSecretStore, SecretStore};
 
 /// Annotation on a Secret, or on the object that makes it: it may be taken over.
 pub const ADOPT: &str = "chancery.dev/adopt";
+/// Annotation on the object that makes a Secret: it may delete the Secret and make it anew where it cannot be changed.
+pub const RECREATE: &str = "chancery.dev/recreate";
 /// The condition that names fields which are read and not honoured.
 pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
 
@@ -60,6 +65,7 @@ pub fn all_crds() -> BTreeMap<String, CustomResourceDefinition> {
         Doorbell::crd(),
         ExternalSecret::crd(),
         PushSecret::crd(),
+        KeyReport::crd(),
         SealedSecret::crd(),
         SecretStore::crd(),
     ];

@@ -146,7 +146,7 @@ impl Metadata {
                 Some(Ok(Event::Init)) => self.doubt(namespace.as_deref()),
                 Some(Ok(Event::InitApply(object))) => self.see(Seen::Listed, object.metadata),
                 Some(Ok(Event::Apply(object))) => self.see(Seen::Changed, object.metadata),
-                Some(Ok(Event::Delete(object))) => self.lose(&key_of(&object.metadata)),
+                Some(Ok(Event::Delete(object))) => self.lose_wanted(object.metadata),
                 Some(Ok(Event::InitDone)) => {
                     self.drop_doubtful(namespace.as_deref());
                     if !listed_once {
@@ -166,11 +166,7 @@ impl Metadata {
             // kubectl's copy of the whole object, values included.
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        let wanted = {
-            let filters = lock(&self.inner.filters);
-            filters.is_empty() || filters.iter().any(|wants| wants(&key, &metadata))
-        };
-        if !wanted {
+        if !self.is_wanted(&key, &metadata) {
             // It may have been wanted until somebody took its mark away.
             self.lose(&key);
             return;
@@ -185,6 +181,22 @@ impl Metadata {
             None => seen,
         };
         self.tell(seen, &key, &metadata);
+    }
+
+    fn is_wanted(&self, key: &ObjectKey, metadata: &ObjectMeta) -> bool {
+        let filters = lock(&self.inner.filters);
+        filters.is_empty() || filters.iter().any(|wants| wants(key, metadata))
+    }
+
+    /// It was deleted. Somebody may want it by now although nobody did when it was seen.
+    fn lose_wanted(&self, metadata: ObjectMeta) {
+        let key = key_of(&metadata);
+        let known = lock(&self.inner.entries).contains_key(&key);
+        if known {
+            self.lose(&key);
+        } else if self.is_wanted(&key, &metadata) {
+            self.tell(Seen::Gone, &key, &Arc::new(metadata));
+        }
     }
 
     fn lose(&self, key: &ObjectKey) {

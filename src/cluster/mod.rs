@@ -10,6 +10,7 @@ use kube::{Api, Client, Config, Resource};
 
 use crate::telemetry::Metrics;
 
+mod access;
 mod apply;
 mod credentials;
 mod definitions;
@@ -22,17 +23,19 @@ mod keys;
 mod lease;
 mod live;
 mod metadata;
+mod peers;
 mod repositories;
 mod secrets;
 mod stores;
 mod tokens;
 
+pub use access::Caller;
 pub use apply::Written;
 pub use credentials::{Asker, CredentialError};
 pub use discovery::Kind;
 pub use error::Error;
 pub use install_key::INSTALL_KEY;
-pub use keys::{Birth, KEY_BIRTH, KeyRing, Keys};
+pub use keys::{Birth, KEY_BIRTH, KeyPolicy, KeyRing, Keys, PUBLIC_KEYS};
 pub use lease::Leadership;
 pub use live::Live;
 pub use metadata::Metadata;

@@ -6,7 +6,9 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, SealedSecret, SecretStore};
+use crate::api::{
+    AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, KeyReport, SealedSecret, SecretStore,
+};
 use crate::args::{Controller, Settings};
 use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
 use crate::decide::digest::Digester;
@@ -160,6 +162,8 @@ pub struct Stores {
     pub secrets: Metadata,
     /// Sealing keys.
     pub keys: Keys,
+    /// The report about them, on which people ask for new ones.
+    pub key_reports: Watched<KeyReport>,
     /// ExternalSecrets in the watched namespaces.
     pub external_secrets: Watched<ExternalSecret>,
     /// SecretStores in the watched namespaces.
@@ -184,7 +188,8 @@ impl Stores {
         Self {
             sealed_secrets: cluster.watched(),
             secrets: cluster.secret_metadata(),
-            keys: Keys::new(Arc::clone(&context.metrics)),
+            keys: Keys::new(sealed_secret::key_policy(&context.settings.sealed), Arc::clone(&context.metrics)),
+            key_reports: cluster.watched_in(&[cluster.namespace().to_owned()]),
             external_secrets: cluster.watched(),
             secret_stores: cluster.watched(),
             cluster_secret_stores: cluster.watched_cluster(),

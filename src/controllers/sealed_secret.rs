@@ -1,35 +1,53 @@
 //! SealedSecret → Secret.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::Value;
 
-use super::target::{self, Targets};
+use super::target::Targets;
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::SealedSecret;
-use crate::api::sealed_secret::{MANAGED, PATCH, SYNCED, SealedSecretRecord};
+use crate::api::sealed_secret::{MANAGED, RenderingRecord, SYNCED, SealedSecretRecord, TargetRecord};
+use crate::api::{RECREATE, SealedSecret};
 use crate::cluster::{self, KeyRing, Keys, Seen, Watched};
-use crate::decide::ownership::{self, Ownership};
-use crate::decide::sealed_secret as decide;
+use crate::decide::digest::Digester;
+use crate::decide::ownership::Ownership;
+use crate::decide::sealed_secret::{
+    self as decide, Bounds, Danger, Knowledge, Managers, Opened, Refusal, Settled, Step,
+};
 use crate::decide::status::sealed_secret as status;
 use crate::error::{Classify, Retry};
-use crate::plan::{Next, Note, ObjectKey, SecretManifest, Verdict};
+use crate::plan::{Next, Note, ObjectKey, SecretValues, Verdict};
 use crate::scheduler::{Class, Scheduler};
+use crate::telemetry::sealed_secrets::{ConditionLabels, UnsealErrorLabels};
 
-/// Field manager of the Secrets that we make; a Secret has at most one SealedSecret, the one of its own name.
-const MANAGER: &str = "sealed-secrets.chancery.dev";
-/// How soon the birth of a key is tried again when nothing changes.
-const BIRTH_RETRY: std::time::Duration = std::time::Duration::from_secs(15);
+mod keeping;
+mod peer;
+
+use peer::Peer;
+
+pub(super) use keeping::key_policy;
+
+/// Field managers of the Secrets: ours (a Secret has at most one SealedSecret, the one of its own name), and the
+/// reference's, which is its program's name.
+const MANAGERS: Managers = Managers { ours: "sealed-secrets.chancery.dev", peers: "controller" };
+/// A Secret that many write is tried this often at once.
+const ATTEMPTS: u32 = 8;
+/// A name in our way that becomes free is taken after this time: whoever replaces a Secret of his own by deleting and
+/// making it must not find ours in between.
+const FREE_NAME: Duration = Duration::from_secs(10);
 
 struct SealedSecrets {
     context: Context,
     store: Watched<SealedSecret>,
     targets: Targets,
     keys: Keys,
+    peer: Arc<Peer>,
 }
 
 /// What can go wrong.
@@ -39,23 +57,25 @@ enum Error {
     Rule(#[from] decide::Error),
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
-    #[error(
-        "Secret {0} already exists and is not managed by SealedSecret; to take it over: \
-         kubectl annotate secret {name} -n {namespace} sealedsecrets.bitnami.com/managed=true", name = .0.name, namespace = .0.namespace
-    )]
-    Unmanaged(ObjectKey),
-    #[error(transparent)]
-    Target(target::Error),
+    #[error("Secret {key} {}", standing(.key, .refusal))]
+    Standing { key: ObjectKey, refusal: Refusal },
     #[error("opening was interrupted")]
     Interrupted,
 }
 
-impl From<target::Error> for Error {
-    fn from(error: target::Error) -> Self {
-        match error {
-            target::Error::Foreign(key) => Self::Unmanaged(key),
-            other => Self::Target(other),
-        }
+/// What stands in the way, in the reference's words where it has some, and the way on.
+fn standing(key: &ObjectKey, refusal: &Refusal) -> String {
+    let ObjectKey { namespace, name } = key;
+    let recreate = format!(
+        "to have it deleted and made anew: kubectl annotate sealedsecret {name} -n {namespace} {RECREATE}=true"
+    );
+    match refusal {
+        Refusal::Foreign => format!(
+            "already exists and is not managed by SealedSecret; to take it over: \
+             kubectl annotate secret {name} -n {namespace} {MANAGED}=true"
+        ),
+        Refusal::Type { .. } | Refusal::Immutable => format!("is left as it is: {refusal}; {recreate}"),
+        Refusal::Terminating => format!("is left as it is: {refusal}"),
     }
 }
 
@@ -64,8 +84,7 @@ impl Classify for Error {
         match self {
             Self::Rule(error) => error.reason(),
             Self::Cluster(error) => error.reason(),
-            Self::Unmanaged(_) => "Unmanaged",
-            Self::Target(error) => error.reason(),
+            Self::Standing { refusal, .. } => decide::Error::Standing(refusal.clone()).reason(),
             Self::Interrupted => "Interrupted",
         }
     }
@@ -75,8 +94,7 @@ impl Classify for Error {
             Self::Rule(error) => error.retry(),
             Self::Cluster(error) => error.retry(),
             // The Secret's metadata is watched: its change wakes us.
-            Self::Unmanaged(_) => Retry::OnChange,
-            Self::Target(error) => error.retry(),
+            Self::Standing { .. } => Retry::OnChange,
             Self::Interrupted => Retry::Backoff,
         }
     }
@@ -95,24 +113,43 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     context.need_secret_metadata(&stores.secrets);
     context.need_keys(&stores.keys);
     let queue = Scheduler::default();
+    let (bells, peer) = (Arc::new(keeping::Bells::default()), Arc::new(Peer::default()));
+    stores.key_reports.on_seen({
+        let bells = bells.clone();
+        move |seen, _, _| bells.ring_for_report(seen)
+    });
     stores.sealed_secrets.on_seen({
-        let queue = queue.clone();
-        move |seen, key, object| match seen {
-            Seen::Listed => {
-                let handled = object.0.as_ref().is_ok_and(is_handled);
-                queue.push(key.clone(), if handled { Class::Backlog } else { Class::Changed });
+        let (queue, bells, peer) = (queue.clone(), bells.clone(), peer.clone());
+        let flags = &context.settings.sealed;
+        let shown = flags.sealed_secrets_metrics && !flags.metrics_omit_secret_labels;
+        let conditions = shown.then(|| context.metrics.reference.conditions.clone());
+        move |seen, key, object| {
+            let readable = object.0.as_ref();
+            if let Ok(object) = readable {
+                peer.notice(seen, key, object);
             }
-            Seen::Made => queue.push(key.clone(), Class::New),
-            Seen::Changed | Seen::Gone => queue.push(key.clone(), Class::Changed),
-            Seen::Touched => {}
+            if let Some(conditions) = &conditions {
+                show_condition(conditions, seen, key, readable.ok());
+            }
+            match seen {
+                Seen::Listed if readable.is_ok_and(is_handled) => queue.push(key.clone(), Class::Backlog),
+                Seen::Made => queue.push(key.clone(), Class::New),
+                Seen::Listed | Seen::Changed | Seen::Gone => queue.push(key.clone(), Class::Changed),
+                // A status: it may say that another key was used.
+                Seen::Touched => bells.usage.notify_one(),
+            }
         }
     });
     let sealed = stores.sealed_secrets.clone();
     stores.secrets.keep(move |key, _| sealed.get(key).is_some());
     let (sealed, wake) = (stores.sealed_secrets.clone(), queue.clone());
-    stores.secrets.on_seen(move |seen, key, _| {
-        if seen != Seen::Listed && sealed.get(key).is_some() {
-            wake.push(key.clone(), Class::Changed);
+    stores.secrets.on_seen(move |seen, key, secret| {
+        let Some(object) = sealed.get(key) else { return };
+        match object.0.as_ref() {
+            // Somebody changed it while nobody looked: that must not wait for the backlog.
+            Ok(object) if seen == Seen::Listed && is_as_recorded(object, secret) => {}
+            Ok(object) if seen == Seen::Gone && !was_ours(object, secret) => wake.push_later(key, FREE_NAME),
+            _ => wake.push(key.clone(), Class::Changed),
         }
     });
     let controller = Arc::new(SealedSecrets {
@@ -120,36 +157,19 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         store: stores.sealed_secrets.clone(),
         targets: Targets::new(&context.cluster, &stores.secrets),
         keys: stores.keys.clone(),
+        peer,
     });
-    let context = context.clone();
+    let (context, reports) = (context.clone(), stores.key_reports.clone());
     Box::pin(async move {
-        let keeper = keep_a_key(controller.clone(), queue.clone());
-        futures::join!(keeper, drive(context, controller.clone(), queue));
-    })
-}
-
-/// Sees to it that there is a key to seal with, and wakes what waited for one when keys come.
-async fn keep_a_key(controller: Arc<SealedSecrets>, queue: Scheduler) {
-    let stop = controller.context.stop.clone();
-    let mut changes = controller.keys.changes();
-    changes.mark_changed();
-    loop {
-        let changed = tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => changed.is_ok(),
-            () = tokio::time::sleep(BIRTH_RETRY) => false,
-        };
-        if controller.keys.ring().is_empty() {
-            controller.make_a_key().await;
-        }
-        if changed {
-            for object in controller.store.all() {
-                if let Some(waiting) = object.0.as_ref().ok().filter(|object| !is_handled(object)) {
-                    queue.push(key_of(waiting), Class::Woken);
-                }
+        let keeper = keeping::keep(controller.clone(), queue.clone(), reports.clone(), bells);
+        let (stop, watcher) = (context.stop.clone(), context.clone());
+        let peers = async {
+            if !watcher.settings.sealed.beside_sealed_secrets {
+                controller.peer.watch(&watcher).await;
             }
-        }
-    }
+        };
+        futures::join!(keeper, peers, reports.start(stop), drive(context, controller.clone(), queue));
+    })
 }
 
 impl Reconcile for SealedSecrets {
@@ -162,35 +182,53 @@ impl Reconcile for SealedSecrets {
     }
 
     async fn reconcile(&self, object: &SealedSecret, _: Class) -> Result<Verdict, Error> {
+        if let Some(pause) = self.aside() {
+            return Ok(Verdict::silent(Next::After(pause)));
+        }
         let key = key_of(object);
         let digester = self.context.digester().await?;
         let inputs = decide::inputs(object, digester);
-
-        if let Some(record) = handled(object, &inputs) {
-            let shape = decide::shape(object);
-            let as_written = |live: &_| decide::outputs_of_live(live, &shape, digester) == record.outputs;
+        let done = handled(object, &inputs);
+        if let Some(record) = done {
+            let as_written = |live: &SecretValues| digest_of_live(object, live, digester) == record.outputs;
             if self.targets.is_intact(&key, &record.target, as_written).await? {
                 return Ok(Verdict::silent(Next::OnChange));
             }
         }
 
-        let (wanted, keys) = self.unseal(object).await?;
-        let (target, ownership) = self.targets.write(&wanted, MANAGER, |live| whose(object, live)).await?;
+        self.context.metrics.reference.unseal_requests.inc();
+        let opened = self.open(object).await?;
+        let (settled, target) = self.settle(object, &opened, digester).await?;
 
-        // A Secret that is only patched is never wholly ours: it has no digest, and is written again at each look.
-        let outputs = match ownership {
-            Ownership::Patchable => String::new(),
-            _ => decide::outputs(&wanted, digester),
+        let secret = &settled.made.secret;
+        let rendering = settled.rendering.map(|(rules, at)| RenderingRecord {
+            generation: object.metadata.generation.unwrap_or_default(),
+            at: at.to_string(),
+            rules: rules.name().to_owned(),
+        });
+        let outputs = decide::outputs(secret, digester);
+        let record = SealedSecretRecord { target, inputs, outputs, keys: opened.keys, failing: Vec::new(), rendering };
+        if settled.step == Step::Keep && done.is_some_and(|done| as_good(done, &record)) {
+            return Ok(Verdict::silent(Next::OnChange));
+        }
+        let (status, note) = match &settled.made.short {
+            None => (status::synced(object, record, &settled.notices, Timestamp::now()), unsealed_note()),
+            Some(short) => {
+                let message = format!("Failed to unseal: {short}; what could be opened is written");
+                let note = Note { warning: true, reason: "ErrUnsealFailed".to_owned(), message };
+                (status::partly(object, record, short, &settled.notices, Timestamp::now()), note)
+            }
         };
-        let record = SealedSecretRecord { target, inputs, outputs, keys, failing: Vec::new() };
-        let status = status::synced(object, record, Timestamp::now());
-        Ok(Verdict::told(serde_json::to_value(status).ok(), Some(unsealed_note()), Next::OnChange))
+        Ok(Verdict::told(serde_json::to_value(status).ok(), Some(note), Next::OnChange))
     }
 
     fn failed(&self, object: &SealedSecret, failure: &Failure) -> (Value, Option<Note>) {
+        let namespace = object.namespace().unwrap_or_default();
+        let counted = UnsealErrorLabels { reason: in_the_references_words(failure.reason), namespace };
+        self.context.metrics.reference.unseal_errors.get_or_create(&counted).inc();
         let (reason, message) = match failure.reason {
             // The reference's words, which people alert on.
-            "NoKey" | "MalformedItem" | "InvalidSpec" | "UnsupportedField" | "Refused" => {
+            reason if in_the_references_words(reason) == "unseal" => {
                 ("ErrUnsealFailed", format!("Failed to unseal: {}", failure.message))
             }
             _ => ("ErrUpdateFailed", failure.message.clone()),
@@ -211,45 +249,152 @@ impl Reconcile for SealedSecrets {
 }
 
 impl SealedSecrets {
-    async fn unseal(&self, object: &SealedSecret) -> Result<(SecretManifest, BTreeMap<String, i64>), Error> {
-        let ring: Arc<KeyRing> = self.keys.ring();
-        let namespace = object.namespace().unwrap_or_default();
-        let bounds = decide::Bounds {
-            key_namespace: namespace == self.context.cluster.namespace(),
-            application_namespace: self.context.settings.application_namespaces.contains(&namespace),
-        };
-        let object = object.clone();
-        let owner = decide::owner(&object);
-        let unsealed = tokio::task::spawn_blocking(move || {
-            let fitted = object.status.as_ref().and_then(|status| status.chancery.as_ref());
-            let keys = ring.in_order(&fitted.map(|record| record.keys.clone()).unwrap_or_default());
-            decide::unseal(&object, &keys, bounds)
-        })
-        .await
-        .map_err(|_| Error::Interrupted)??;
-        Ok((SecretManifest { owner, ..unsealed.secret }, unsealed.keys))
+    /// How long another controller has the work; none when it is ours.
+    fn aside(&self) -> Option<Duration> {
+        self.peer.stands_in_for().filter(|_| !self.context.settings.sealed.beside_sealed_secrets)
     }
 
-    async fn make_a_key(&self) {
-        let needed_before = self.store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
-        let asked = self.context.settings.generate_key;
-        match self.keys.give_birth(&self.context.cluster, needed_before, asked).await {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a sealing key could not be made and will be"),
+    /// Opens what can be opened, with the keys that fitted last time first.
+    async fn open(&self, object: &SealedSecret) -> Result<Opened, Error> {
+        let ring: Arc<KeyRing> = self.keys.ring();
+        let old_form = self.context.settings.sealed.accept_deprecated_v1_data;
+        let object = object.clone();
+        let opening = move || {
+            let fitted = decide::record(&object).map(|record| record.keys.clone()).unwrap_or_default();
+            decide::open(&object, &ring.in_order(&fitted), old_form)
+        };
+        Ok(self.keys.at_work(opening).await.ok_or(Error::Interrupted)??)
+    }
+
+    /// Decides about the Secret that stands and does it; anew when it changed under our hands.
+    async fn settle(
+        &self,
+        object: &SealedSecret,
+        opened: &Opened,
+        digester: &Digester,
+    ) -> Result<(Settled, TargetRecord), Error> {
+        let key = key_of(object);
+        let known = Knowledge {
+            bounds: self.bounds(&key.namespace),
+            managers: MANAGERS,
+            digester: digester.clone(),
+            now: Timestamp::now(),
+        };
+        let mut live = self.targets.read(&key).await?;
+        for attempt in 1.. {
+            let (settled, seen) = self.decide(object, opened, live, &known).await?;
+            match self.targets.settle(&settled, seen.as_ref(), MANAGERS).await {
+                Ok(target) => return Ok((settled, target)),
+                Err(cluster::Error::AlreadyExists(_) | cluster::Error::Conflict(_)) if attempt < ATTEMPTS => {
+                    live = self.context.cluster.secret(&key).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Interrupted)
+    }
+
+    /// The decision, on a thread where it may take its time: a template may make an RSA key.
+    async fn decide(
+        &self,
+        object: &SealedSecret,
+        opened: &Opened,
+        live: Option<SecretValues>,
+        known: &Knowledge,
+    ) -> Result<(Settled, Option<SecretValues>), Error> {
+        let key = key_of(object);
+        let (decided, live) = if decide::has_templates(object) {
+            let (object, opened, known) = (object.clone(), opened.clone(), known.clone());
+            let deciding = move || (decide::settle(&object, &opened, live.as_ref(), &known), live);
+            self.keys.at_work(deciding).await.ok_or(Error::Interrupted)?
+        } else {
+            (decide::settle(object, opened, live.as_ref(), known), live)
+        };
+        match decided {
+            Ok(settled) => Ok((settled, live)),
+            Err(decide::Error::Standing(refusal)) => Err(Error::Standing { key, refusal }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a Secret in this namespace may be.
+    fn bounds(&self, namespace: &str) -> Bounds {
+        let settings = &self.context.settings;
+        let named = |what: &str| Danger::ALL.into_iter().find(|(_, name)| *name == what).map(|(danger, _)| danger);
+        let permitted = settings.sealed.permit.iter().filter(|(place, _)| place == namespace || place == "*");
+        Bounds {
+            key_namespace: namespace == self.context.cluster.namespace(),
+            application_namespace: settings.application_namespaces.iter().any(|name| name == namespace),
+            names: vec![settings.sealed.key_prefix.clone(), cluster::INSTALL_KEY.to_owned()],
+            permitted: permitted.filter_map(|(_, what)| named(what)).collect(),
         }
     }
 }
 
-/// Whose a Secret of the object's name is. Without an owner reference only our own record says that we made it.
-fn whose(object: &SealedSecret, secret: &ObjectMeta) -> Ownership {
-    let record = object.status.as_ref().and_then(|status| status.chancery.as_ref());
-    let made_here = || {
-        decide::owner(object).is_none() && record.is_some_and(|record| Some(&record.target.uid) == secret.uid.as_ref())
-    };
-    match ownership::of(secret, &object.uid().unwrap_or_default(), Some(MANAGED), Some(PATCH)) {
-        Ownership::Foreign if made_here() => Ownership::Ours,
-        other => other,
+/// The reason as the reference's metric and events have it.
+fn in_the_references_words(reason: &str) -> &'static str {
+    match reason {
+        "NoKey" | "MalformedItem" | "InvalidSpec" | "TemplateFailed" | "Refused" => "unseal",
+        "Unmanaged" => "unmanaged",
+        _ => "update",
     }
+}
+
+/// Follows the reference's metric that has one line an object.
+fn show_condition(
+    conditions: &Family<ConditionLabels, Gauge>,
+    seen: Seen,
+    key: &ObjectKey,
+    object: Option<&SealedSecret>,
+) {
+    let instance = object.and_then(|object| object.labels().get("app.kubernetes.io/instance"));
+    let labels = ConditionLabels {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        condition: SYNCED,
+        ss_app_kubernetes_io_instance: instance.cloned().unwrap_or_default(),
+    };
+    if seen == Seen::Gone {
+        conditions.remove(&labels);
+        return;
+    }
+    let all = object.into_iter().flat_map(|object| &object.status).flat_map(|status| &status.conditions);
+    let value = match all.into_iter().find(|condition| condition.type_ == SYNCED).map(|it| it.status.as_str()) {
+        Some("True") => 1,
+        Some("False") => -1,
+        _ => 0,
+    };
+    conditions.get_or_create(&labels).set(value);
+}
+
+/// The digest of the Secret as it stands, over what is ours in it.
+fn digest_of_live(object: &SealedSecret, live: &SecretValues, digester: &Digester) -> String {
+    let claim = decide::claim(object, &live.metadata);
+    let mut shape = decide::shape(object);
+    if claim.ownership == Ownership::Patchable {
+        shape.owner = None;
+    }
+    match claim.merge {
+        true => decide::outputs_of_merged(live, &shape, digester),
+        false => decide::outputs_of_live(live, &shape, digester),
+    }
+}
+
+/// Whether the Secret is the very version that the status speaks of.
+fn is_as_recorded(object: &SealedSecret, secret: &ObjectMeta) -> bool {
+    decide::record(object)
+        .is_none_or(|record| Some(&record.target.resource_version) == secret.resource_version.as_ref())
+}
+
+/// Whether a Secret that is gone was the object's own, or given over to it.
+fn was_ours(object: &SealedSecret, secret: &ObjectMeta) -> bool {
+    matches!(decide::claim(object, secret).ownership, Ownership::Ours | Ownership::Adoptable)
+}
+
+/// Whether a record says the same but for the Secret's version, which is kept in memory and not worth a write.
+fn as_good(known: &SealedSecretRecord, new: &SealedSecretRecord) -> bool {
+    let target = TargetRecord { resource_version: known.target.resource_version.clone(), ..new.target.clone() };
+    *known == SealedSecretRecord { target, ..new.clone() }
 }
 
 /// The record of an object whose present content has been handled.

@@ -1,6 +1,6 @@
 //! The Secret that an object makes: is it as it was written, and writing it without harm to what is not ours.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::api::ObjectMeta;
@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::api::sealed_secret::TargetRecord;
 use crate::cluster::{self, Cluster, Metadata, Written};
 use crate::decide::ownership::Ownership;
+use crate::decide::sealed_secret::{Managers, Settled, Step, Strays, strays};
 use crate::error::{Classify, Retry};
-use crate::plan::{Change, Guard, ObjectKey, ObjectRef, SecretManifest, SecretValues};
+use crate::plan::{Change, Guard, ObjectKey, ObjectRef, Propagation, SecretManifest, SecretValues};
 
 /// The Secrets of one controller.
 pub(super) struct Targets {
@@ -82,6 +83,73 @@ impl Targets {
         Ok(true)
     }
 
+    /// The Secret that stands, where we know of one.
+    pub(super) async fn read(&self, key: &ObjectKey) -> Result<Option<SecretValues>, cluster::Error> {
+        match self.secrets.get(key) {
+            Some(_) => self.cluster.secret(key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the step that was decided over the Secret that stands.
+    pub(super) async fn settle(
+        &self,
+        settled: &Settled,
+        live: Option<&SecretValues>,
+        managers: Managers,
+    ) -> Result<TargetRecord, cluster::Error> {
+        let key = &settled.made.secret.key;
+        let live = live.filter(|_| !matches!(settled.step, Step::Create(_)));
+        let guard = live.map(guard_of).unwrap_or_default();
+        let written = match &settled.step {
+            Step::Keep => return Ok(self.remember(key, guard)),
+            Step::Create(secret) => self.create(secret, managers.ours).await?,
+            Step::Recreate(secret) => {
+                let delete = Change::Delete {
+                    object: secret_ref(key),
+                    uid: Some(guard.uid),
+                    propagation: Propagation::Background,
+                };
+                self.cluster.carry_out(&delete).await?;
+                self.create(secret, managers.ours).await?
+            }
+            Step::Mend { apply, owners } => {
+                // Found before the apply, which takes our name off what it no longer names.
+                let strays = live.map(|live| strays(&settled.made.secret, live, settled.claim, managers));
+                let mut guard = guard;
+                if !owners.is_empty() {
+                    let pointers = owners.iter().rev().map(|at| format!("/metadata/ownerReferences/{at}")).collect();
+                    guard = guard_after(&self.remove(key, pointers, managers.ours, guard).await?);
+                }
+                let manifest = apply.to_manifest();
+                let apply = Change::Apply { manifest, manager: managers.ours.to_owned(), guard: Some(guard) };
+                let written = self.cluster.carry_out(&apply).await?;
+                let pointers = pointers(&strays.unwrap_or_default(), &written);
+                match pointers.is_empty() {
+                    true => written,
+                    false => self.remove(key, pointers, managers.ours, guard_after(&written)).await?,
+                }
+            }
+        };
+        Ok(self.remember(key, guard_after(&written)))
+    }
+
+    async fn create(&self, secret: &SecretManifest, manager: &str) -> Result<Written, cluster::Error> {
+        let create = Change::Create { manifest: secret.to_manifest(), manager: manager.to_owned() };
+        self.cluster.carry_out(&create).await
+    }
+
+    async fn remove(
+        &self,
+        key: &ObjectKey,
+        pointers: Vec<String>,
+        manager: &str,
+        guard: Guard,
+    ) -> Result<Written, cluster::Error> {
+        let remove = Change::RemoveFields { object: secret_ref(key), pointers, manager: manager.to_owned(), guard };
+        self.cluster.carry_out(&remove).await
+    }
+
     /// Makes or mends a Secret. `whose` decides about one that is there already; one to be patched only gets no owner.
     pub(super) async fn write(
         &self,
@@ -93,7 +161,7 @@ impl Targets {
         if known.is_none() {
             let create = Change::Create { manifest: wanted.to_manifest(), manager: manager.to_owned() };
             match self.cluster.carry_out(&create).await {
-                Ok(written) => return Ok((self.remember(&wanted.key, written), Ownership::Ours)),
+                Ok(written) => return Ok((self.remember(&wanted.key, guard_after(&written)), Ownership::Ours)),
                 Err(cluster::Error::AlreadyExists(_)) => {
                     known = self.cluster.secret(&wanted.key).await?.map(|live| live.metadata);
                 }
@@ -119,7 +187,7 @@ impl Targets {
         if ownership != Ownership::Patchable {
             written = self.without_others_keys(&wanted, manager, written).await?;
         }
-        Ok((self.remember(&wanted.key, written), ownership))
+        Ok((self.remember(&wanted.key, guard_after(&written)), ownership))
     }
 
     /// Forgets a Secret whose object is gone.
@@ -134,22 +202,17 @@ impl Targets {
         manager: &str,
         written: Written,
     ) -> Result<Written, cluster::Error> {
-        let data = written.stored.as_ref().and_then(|stored| stored.fields().get("data")).and_then(Value::as_object);
-        let pointers: Vec<String> = data
-            .into_iter()
-            .flat_map(|data| data.keys())
-            .filter(|name| !wanted.data.contains_key(*name))
-            .map(|name| format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
-            .collect();
+        let stored = written.stored.as_ref().and_then(|stored| stored.fields().get("data")?.as_object());
+        let names = stored.into_iter().flat_map(|data| data.keys());
+        let data = names.filter(|name| !wanted.data.contains_key(*name)).cloned().collect();
+        let pointers = pointers(&Strays { data, ..Strays::default() }, &written);
         if pointers.is_empty() {
             return Ok(written);
         }
-        let object = ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: wanted.key.clone() };
-        let guard = Guard { uid: written.uid, resource_version: written.resource_version };
-        self.cluster.carry_out(&Change::RemoveFields { object, pointers, manager: manager.to_owned(), guard }).await
+        self.remove(&wanted.key, pointers, manager, guard_after(&written)).await
     }
 
-    fn remember(&self, key: &ObjectKey, written: Written) -> TargetRecord {
+    fn remember(&self, key: &ObjectKey, written: Guard) -> TargetRecord {
         let record = TargetRecord { uid: written.uid, resource_version: written.resource_version };
         self.verified().insert(key.clone(), record.clone());
         record
@@ -158,6 +221,41 @@ impl Targets {
     fn verified(&self) -> MutexGuard<'_, HashMap<ObjectKey, TargetRecord>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// JSON pointers to what is still there of the strays.
+fn pointers(strays: &Strays, written: &Written) -> Vec<String> {
+    let stored = |place: &str| {
+        let fields = written.stored.as_ref().map(|stored| stored.fields());
+        let (parent, name) = place.rsplit_once('/').unwrap_or(("", place));
+        let parent = match parent {
+            "" => fields.and_then(|fields| fields.get(name)),
+            parent => fields.and_then(|fields| fields.get(parent)?.get(name)),
+        };
+        parent.and_then(Value::as_object).map(|all| all.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default()
+    };
+    [("data", &strays.data), ("metadata/labels", &strays.labels), ("metadata/annotations", &strays.annotations)]
+        .into_iter()
+        .flat_map(|(place, names)| {
+            let left: Vec<_> = names.intersection(&stored(place)).cloned().collect();
+            left.into_iter().map(move |name| format!("/{place}/{}", name.replace('~', "~0").replace('/', "~1")))
+        })
+        .collect()
+}
+
+fn guard_of(live: &SecretValues) -> Guard {
+    Guard {
+        uid: live.metadata.uid.clone().unwrap_or_default(),
+        resource_version: live.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+fn guard_after(written: &Written) -> Guard {
+    Guard { uid: written.uid.clone(), resource_version: written.resource_version.clone() }
+}
+
+fn secret_ref(key: &ObjectKey) -> ObjectRef {
+    ObjectRef { api_version: "v1".to_owned(), kind: "Secret".to_owned(), key: key.clone() }
 }
 
 /// Only that incarnation.

@@ -21,6 +21,11 @@ impl Digester {
     /// `purpose` keeps digests of different things apart. Each part is preceded by its length, so that two sequences
     /// never run together into the same text.
     pub fn digest<P: AsRef<[u8]>>(&self, purpose: &str, parts: impl IntoIterator<Item = P>) -> String {
+        self.seed(purpose, parts)[..SHOWN].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// All bytes of the digest: what chance is drawn from where the same must come out again. They never leave the process.
+    pub fn seed<P: AsRef<[u8]>>(&self, purpose: &str, parts: impl IntoIterator<Item = P>) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.0);
         let mut add = |part: &[u8]| {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -30,7 +35,9 @@ impl Digester {
         for part in parts {
             add(part.as_ref());
         }
-        context.sign().as_ref()[..SHOWN].iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut all = [0; 32];
+        all.copy_from_slice(context.sign().as_ref());
+        all
     }
 }
 

@@ -213,6 +213,7 @@ pub fn assemble(object: &ExternalSecret, answers: Vec<Answer>) -> Result<SecretM
     let mut annotations = object.annotations().clone();
     annotations.remove(LAST_APPLIED);
     let secret = SecretManifest {
+        further_owners: Vec::new(),
         key: target(object),
         labels,
         annotations,

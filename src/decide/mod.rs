@@ -10,6 +10,8 @@ pub mod external_secret;
 pub mod ownership;
 /// From a SealedSecret to the Secret that it means.
 pub mod sealed_secret;
+/// When a sealing key is due, and what to say of those that there are.
+pub mod sealing_keys;
 /// Who may use a store.
 pub mod secret_store;
 /// Conditions, made here and nowhere else.

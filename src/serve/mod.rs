@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Keys;
 use crate::controllers::Context;
 
+mod access;
 mod kubeseal;
+mod limit;
+mod tls;
 
 /// Serves `/livez`, `/readyz`, `/healthz` and `/metrics` until the end.
 ///
@@ -37,11 +40,32 @@ pub async fn probes(address: SocketAddr, context: Context) -> std::io::Result<()
 /// # Errors
 ///
 /// The address cannot be bound.
-pub async fn sealing(address: SocketAddr, keys: Keys, stop: CancellationToken) -> std::io::Result<()> {
-    serve(address, kubeseal::routes(keys), stop).await
+pub async fn sealing(context: Context, keys: Keys) -> std::io::Result<()> {
+    let (address, stop) = (context.settings.listen, context.stop.clone());
+    serve(address, kubeseal::plain(context, keys), stop).await
+}
+
+/// Serves the same with TLS to callers whom the API server knows and permits, with a limit for each of them.
+///
+/// # Errors
+///
+/// The address cannot be bound, or the certificate cannot be read.
+pub async fn sealing_with_tls(address: SocketAddr, context: Context, keys: Keys) -> std::io::Result<()> {
+    let flags = &context.settings.sealed;
+    let files = flags.tls_cert.clone().zip(flags.tls_key.clone());
+    let (certificate, key) = files.ok_or_else(|| std::io::Error::other("--tls-cert and --tls-key are needed"))?;
+    let stop = context.stop.clone();
+    let listener = tls::Listener::bind(address, certificate, key, stop.clone()).await?;
+    let guard = access::Guard::new(context.cluster.clone(), flags.caller_rate_limit);
+    let router = kubeseal::guarded(context, keys, |router| guard.before(router));
+    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
 async fn readyz(State(context): State<Arc<Context>>) -> Response {
+    readiness(&context)
+}
+
+fn readiness(context: &Context) -> Response {
     let waiting = context.unready();
     if waiting.is_empty() {
         "ok\n".into_response()
@@ -52,7 +76,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> Response {
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    match context.metrics.render() {
+    match context.metrics.render(context.settings.sealed.sealed_secrets_metrics) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -1,0 +1,227 @@
+//! Looking after the sealing keys: that there is one, that it is renewed, that what waits for one is woken, and that
+//! people can see what needs which.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use tokio::sync::Notify;
+
+use super::{SealedSecrets, is_handled, key_of, was_synced};
+use crate::api::KeyReport;
+use crate::api::key_report::{self, GENERATE_KEY, LAST_BACKUP, RENEW_KEY};
+use crate::args::sealed_secrets::{KeyOrder, SealedSecrets as Flags};
+use crate::cluster::{KeyPolicy, Seen, Watched};
+use crate::decide::sealing_keys as decide;
+use crate::plan::ObjectKey;
+use crate::scheduler::{Class, Scheduler};
+use crate::telemetry::KeyLabel;
+
+/// How soon the making of a key is tried again when nothing changes.
+const TRY_AGAIN: Duration = Duration::from_secs(15);
+/// Changes are gathered for this long before the report follows them.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// What new keys are like, as the flags say.
+pub(crate) fn key_policy(flags: &Flags) -> KeyPolicy {
+    KeyPolicy {
+        prefix: flags.key_prefix.clone(),
+        bits: flags.key_size,
+        ttl: flags.key_ttl,
+        common_name: flags.my_cn.clone(),
+        labels: flags.privatekey_labels.iter().cloned().collect(),
+        annotations: flags.privatekey_annotations.iter().cloned().collect(),
+        by_creation: flags.key_order_priority == KeyOrder::SecretCreationTimestamp,
+        require_existing: flags.require_existing_key,
+    }
+}
+
+/// What watches ring when there is something to look at.
+#[derive(Default)]
+pub(super) struct Bells {
+    /// Somebody may have ordered a key.
+    orders: Notify,
+    /// What the report says may have changed.
+    pub(super) usage: Notify,
+}
+
+impl Bells {
+    /// The KeyReport was seen.
+    pub(super) fn ring_for_report(&self, seen: Seen) {
+        // Its status is ours.
+        if seen != Seen::Touched {
+            self.orders.notify_one();
+            self.usage.notify_one();
+        }
+    }
+}
+
+/// Looks after the keys until the end.
+pub(super) async fn keep(
+    controller: Arc<SealedSecrets>,
+    queue: Scheduler,
+    reports: Watched<KeyReport>,
+    bells: Arc<Bells>,
+) {
+    let keeper = Keeper { controller, queue, reports, bells };
+    futures::join!(keeper.keep_one(), keeper.keep_the_report());
+}
+
+struct Keeper {
+    controller: Arc<SealedSecrets>,
+    queue: Scheduler,
+    reports: Watched<KeyReport>,
+    bells: Arc<Bells>,
+}
+
+impl Keeper {
+    /// Sees to it that there is a key to seal with, young enough, and wakes what waited for one when keys come.
+    async fn keep_one(&self) {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        let mut changes = keys.changes();
+        changes.mark_changed();
+        let mut asked = false;
+        let mut cut_off = context.settings.sealed.key_cutoff_time.map(|cutoff| cutoff.0);
+        loop {
+            let pause = self.due_in().unwrap_or(TRY_AGAIN).clamp(Duration::from_millis(200), TRY_AGAIN);
+            let changed = tokio::select! {
+                () = context.stop.cancelled() => return,
+                changed = changes.changed() => changed.is_ok(),
+                () = keys.asked_for_a_new_one() => {
+                    asked = true;
+                    false
+                }
+                () = self.bells.orders.notified() => false,
+                () = tokio::time::sleep(pause) => false,
+            };
+            if changed {
+                self.wake();
+            }
+            // A key that the other controller does not know would seal what it cannot open.
+            if self.controller.aside().is_some() {
+                continue;
+            }
+            if keys.ring().seals_nothing() {
+                self.make_the_first().await;
+            }
+            let too_old =
+                cut_off.take().is_some_and(|time| keys.newest_since().is_some_and(|at| at < time.as_second()));
+            let ordered = self.orders(RENEW_KEY);
+            let due = self.due_in().is_some_and(|pause| pause.is_zero());
+            if !keys.ring().seals_nothing() && (too_old || due || std::mem::take(&mut asked) || ordered) {
+                self.make_another(ordered).await;
+            }
+        }
+    }
+
+    /// Publishes what is known of the keys: the certificates at once, the rest when changes have settled.
+    async fn keep_the_report(&self) {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        let mut changes = keys.changes();
+        loop {
+            changes.borrow_and_update();
+            let ring = keys.ring();
+            if let Err(error) = keys.publish_certificates(&context.cluster, &ring).await {
+                tracing::debug!(%error, "the public certificates could not be published and will be");
+            }
+            if let Err(error) = self.report().await {
+                tracing::debug!(%error, "the report of the keys could not be written and will be");
+            }
+            // Everything that comes within the pause is one report.
+            tokio::select! {
+                () = context.stop.cancelled() => return,
+                () = tokio::time::sleep(REPORT_EVERY) => {}
+            }
+            tokio::select! {
+                () = context.stop.cancelled() => return,
+                _ = changes.changed() => {}
+                () = self.bells.usage.notified() => {}
+                // Certificates end without a change.
+                () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+            }
+        }
+    }
+
+    async fn report(&self) -> Result<(), crate::cluster::Error> {
+        let SealedSecrets { context, keys, store, .. } = &*self.controller;
+        let ring = keys.ring();
+        let objects = store.all();
+        let usage = decide::usage(objects.iter().filter_map(|object| object.0.as_ref().ok()));
+        let known = ring.facts();
+        let metrics = &context.metrics;
+        for family in [&metrics.key_objects, &metrics.key_items, &metrics.key_not_before] {
+            family.clear();
+        }
+        for key in &known {
+            let label = KeyLabel { secret: key.secret.clone() };
+            let (objects, items) = usage.get(&key.fingerprint).copied().unwrap_or_default();
+            metrics.key_objects.get_or_create(&label).set(objects);
+            metrics.key_items.get_or_create(&label).set(items);
+            metrics.key_not_before.get_or_create(&label).set(key.not_before);
+        }
+        let backup = self.annotation(LAST_BACKUP);
+        let status = decide::report(&known, ring.unusable(), &usage, backup.as_deref(), Timestamp::now());
+        keys.publish_report(&context.cluster, &status).await
+    }
+
+    async fn make_the_first(&self) {
+        let SealedSecrets { context, keys, store, .. } = &*self.controller;
+        let needed_before = store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
+        let ordered = self.orders(GENERATE_KEY);
+        let asked = context.settings.generate_key || ordered;
+        match keys.give_birth(&context.cluster, needed_before, asked).await {
+            Ok(_) if ordered => self.tick_off(GENERATE_KEY).await,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a sealing key could not be made and will be"),
+        }
+    }
+
+    async fn make_another(&self, ordered: bool) {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        let mut changes = keys.changes();
+        changes.borrow_and_update();
+        match keys.renew(&context.cluster).await {
+            Ok(()) => {
+                if ordered {
+                    self.tick_off(RENEW_KEY).await;
+                }
+                // Not before the watch has told of it, or it would look as if one were still due.
+                let _ = tokio::time::timeout(TRY_AGAIN, changes.changed()).await;
+            }
+            Err(error) => tracing::warn!(%error, "a new sealing key could not be made and will be"),
+        }
+    }
+
+    async fn tick_off(&self, annotation: &str) {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        if let Err(error) = keys.tick_off(&context.cluster, annotation).await {
+            tracing::warn!(%error, annotation, "an order that was carried out could not be taken off the KeyReport");
+        }
+    }
+
+    /// What waits for a key: all that is not as it should be.
+    fn wake(&self) {
+        for object in self.controller.store.all() {
+            if let Some(waiting) = object.0.as_ref().ok().filter(|object| !is_handled(object)) {
+                self.queue.push(key_of(waiting), Class::Woken);
+            }
+        }
+    }
+
+    fn due_in(&self) -> Option<Duration> {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        let period = SignedDuration::try_from(context.settings.sealed.key_renew_period).unwrap_or_default();
+        let due = decide::due_in(keys.newest_since(), period, Timestamp::now())?;
+        Duration::try_from(due).ok()
+    }
+
+    fn orders(&self, annotation: &str) -> bool {
+        self.annotation(annotation).is_some_and(|value| value == "true")
+    }
+
+    fn annotation(&self, name: &str) -> Option<String> {
+        let key = ObjectKey::new(self.controller.context.cluster.namespace(), key_report::NAME);
+        self.reports.find(&key)?.annotations().get(name).cloned()
+    }
+}
