@@ -25,12 +25,12 @@ pub mod doorbell;
 pub mod external_secret;
 /// Generators, `generators.external-secrets.io/v1alpha1`.
 pub mod generators;
+/// `KeyReport`, `chancery.dev/v1alpha1`.
+pub mod key_report;
 /// `PushSecret` and `ClusterPushSecret`, `external-secrets.io/v1alpha1`.
 pub mod push_secret;
 /// How keys are changed.
 pub mod rewrite;
-/// `KeyReport`, `chancery.dev/v1alpha1`.
-pub mod key_report;
 /// `SecretStore` and `ClusterSecretStore`, `external-secrets.io/v1`.
 pub mod secret_store;
 /// The template of a Secret.
@@ -41,8 +41,8 @@ pub use application::Application;
 pub use cluster_external_secret::ClusterExternalSecret;
 pub use doorbell::Doorbell;
 pub use external_secret::ExternalSecret;
-pub use push_secret::{ClusterPushSecret, PushSecret};
 pub use key_report::KeyReport;
+pub use push_secret::{ClusterPushSecret, PushSecret};
 pub use seal::api as sealed_secret;
 pub use seal::api::SealedSecret;
 pub use secret_store::{ClusterSecretStore, SecretStore};

@@ -145,9 +145,9 @@ impl ResolvesServerCert for Files {
 
 fn certified(certificate: &Path, key: &Path) -> io::Result<CertifiedKey> {
     let wrong = |file: &Path, what: &str| io::Error::other(format!("{}: {what}", file.display()));
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|_| wrong(certificate, "there is no certificate in PEM"))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or_else(|| wrong(certificate, "there is no certificate in PEM"))?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|_| wrong(key, "there is no private key in PEM"))?;
     let signing = any_supported_type(&private).map_err(|_| wrong(key, "this kind of key is not supported"))?;
     let certified = CertifiedKey::new(chain, signing);
@@ -169,7 +169,8 @@ mod tests {
         };
         let pair = || {
             let key = rcgen::KeyPair::generate().unwrap();
-            let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+            let certificate =
+                rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
             (certificate, key.serialize_pem())
         };
         let (one, other) = (pair(), pair());

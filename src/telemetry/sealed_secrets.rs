@@ -36,7 +36,6 @@ pub struct UnsealErrorLabels {
 
 /// Which object's condition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[expect(non_snake_case, reason = "the label's name is upstream's")]
 pub struct ConditionLabels {
     /// The object's.
     pub namespace: String,

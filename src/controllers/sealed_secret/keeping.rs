@@ -23,6 +23,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(15);
 /// Changes are gathered for this long before the report follows them.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
+/// How often the report is looked at although nothing changed: certificates end.
+const DAILY: Duration = Duration::from_secs(86_400);
+
 /// What new keys are like, as the flags say.
 pub(crate) fn key_policy(flags: &Flags) -> KeyPolicy {
     KeyPolicy {
@@ -65,7 +68,7 @@ pub(super) async fn keep(
     bells: Arc<Bells>,
 ) {
     let keeper = Keeper { controller, queue, reports, bells };
-    futures::join!(keeper.keep_one(), keeper.keep_the_report());
+    futures::join!(keeper.keep_one(), keeper.keep_the_certificates(), keeper.keep_the_report());
 }
 
 struct Keeper {
@@ -115,30 +118,46 @@ impl Keeper {
         }
     }
 
-    /// Publishes what is known of the keys: the certificates at once, the rest when changes have settled.
+    /// Publishes the certificates, at once.
+    async fn keep_the_certificates(&self) {
+        let SealedSecrets { context, keys, .. } = &*self.controller;
+        let mut changes = keys.changes();
+        loop {
+            changes.borrow_and_update();
+            let published = keys.publish_certificates(&context.cluster, &keys.ring()).await;
+            if let Err(error) = &published {
+                tracing::debug!(%error, "the public certificates could not be published and will be");
+            }
+            let again = if published.is_ok() { Duration::MAX } else { TRY_AGAIN };
+            tokio::select! {
+                () = context.stop.cancelled() => return,
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(again) => {}
+            }
+        }
+    }
+
+    /// Publishes what is known of the keys and their use, when changes have settled, and at the end: the next start
+    /// finds it true and writes nothing.
     async fn keep_the_report(&self) {
         let SealedSecrets { context, keys, .. } = &*self.controller;
         let mut changes = keys.changes();
         loop {
             changes.borrow_and_update();
-            let ring = keys.ring();
-            if let Err(error) = keys.publish_certificates(&context.cluster, &ring).await {
-                tracing::debug!(%error, "the public certificates could not be published and will be");
-            }
             if let Err(error) = self.report().await {
                 tracing::debug!(%error, "the report of the keys could not be written and will be");
             }
-            // Everything that comes within the pause is one report.
-            tokio::select! {
-                () = context.stop.cancelled() => return,
-                () = tokio::time::sleep(REPORT_EVERY) => {}
+            if context.stop.is_cancelled() {
+                return;
             }
+            // Everything that comes within the pause is one report.
+            let _ = context.stop.run_until_cancelled(tokio::time::sleep(REPORT_EVERY)).await;
             tokio::select! {
-                () = context.stop.cancelled() => return,
+                () = context.stop.cancelled() => {}
                 _ = changes.changed() => {}
                 () = self.bells.usage.notified() => {}
                 // Certificates end without a change.
-                () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                () = tokio::time::sleep(DAILY) => {}
             }
         }
     }
