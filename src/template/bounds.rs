@@ -27,6 +27,16 @@ pub(super) mod cost {
     pub(in crate::template) const BCRYPT: usize = 4 << 20;
     /// One `derivePassword`: scrypt over 32 MiB.
     pub(in crate::template) const SCRYPT: usize = 8 << 20;
+    /// One RSA key of 2 048 bits.
+    pub(in crate::template) const RSA_2048: usize = 6 << 20;
+    /// One RSA key of 4 096 bits.
+    pub(in crate::template) const RSA_4096: usize = 24 << 20;
+    /// One DSA group and key.
+    pub(in crate::template) const DSA: usize = 24 << 20;
+    /// One operation with a key.
+    pub(in crate::template) const SIGNATURE: usize = 1 << 20;
+    /// One PKCS#12 file opened or made, by the thousand rounds of its key derivation.
+    pub(in crate::template) const THOUSAND_ROUNDS: usize = 1 << 16;
 }
 
 /// Runs something that calls itself, on a further piece of stack when little is left.

@@ -23,6 +23,11 @@ impl Chance {
         self.now
     }
 
+    /// The stream, for what makes keys.
+    pub(super) fn stream(&mut self) -> &mut ChaCha20Rng {
+        &mut self.stream
+    }
+
     /// Fills a place with random bytes.
     pub(super) fn fill(&mut self, place: &mut [u8]) {
         self.stream.fill_bytes(place);

@@ -80,7 +80,7 @@ pub(super) fn number(text: &str) -> Option<Number> {
     })
 }
 
-fn to_float(value: i64) -> f64 {
+pub(super) fn to_float(value: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "as Go does it")]
     let float = value as f64;
     float

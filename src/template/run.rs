@@ -615,7 +615,7 @@ impl Machine<'_> {
         match (declared, term) {
             (Type::Any | Type::Raw, term) => self.constant(term),
             (Type::Bool, Term::Bool(truth)) => Ok(Value::Bool(*truth)),
-            (Type::Text, Term::Text(text)) => Ok(Value::Text(text.clone())),
+            (Type::Text | Type::HashAlgorithm, Term::Text(text)) => Ok(Value::Text(text.clone())),
             (Type::Int, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Int(*number)),
             (Type::Int64, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Int64(*number)),
             (Type::Duration, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Duration(*number)),

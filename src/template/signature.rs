@@ -28,6 +28,8 @@ pub(super) enum Type {
     Duration,
     Version,
     Pair,
+    /// `sprig.HashAlgorithm`: a text of a type of its own, so that only one written in the template is one.
+    HashAlgorithm,
 }
 
 impl Type {
@@ -48,6 +50,7 @@ impl Type {
             Self::Duration => "duration",
             Self::Version => "version",
             Self::Pair => "certificate",
+            Self::HashAlgorithm => "hash",
         }
     }
 
@@ -130,6 +133,10 @@ parameter!(Time, Time, Value::Time(time) => time);
 parameter!(Rc<Pair>, Pair, Value::Pair(pair) => pair);
 parameter!(Value, Any, value => if matches!(value, Value::Absent) { Value::Nil } else { value });
 parameter!(Raw, Raw, value => Raw(value));
+
+/// The name of a hash.
+pub(super) struct HashAlgorithm(pub(super) Text);
+parameter!(HashAlgorithm, HashAlgorithm, Value::Text(text) => HashAlgorithm(text));
 
 /// A duration, in nanoseconds.
 pub(super) struct Nanoseconds(pub(super) i64);

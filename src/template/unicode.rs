@@ -46,6 +46,11 @@ pub(super) fn map(bytes: &[u8], change: impl Fn(char) -> char) -> String {
     characters(bytes).map(|(_, character)| change(character)).collect()
 }
 
+/// Whether two texts are the same but for case.
+pub(super) fn is_same_folded(a: &[u8], b: &[u8]) -> bool {
+    a == b || a.eq_ignore_ascii_case(b) || map(a, to_lower) == map(b, to_lower)
+}
+
 macro_rules! class {
     ($(#[$doc:meta])* $name:ident, $ascii:expr, $pattern:literal) => {
         $(#[$doc])*

@@ -6,13 +6,15 @@ use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
 use super::super::bounds::cost;
 use super::super::error::Fault;
 use super::super::run::Run;
+use super::super::signature::HashAlgorithm;
 use super::super::value::Text;
-use super::{Function, both};
+use super::{Function, both, external, sealed};
 
 const BLOCK: usize = 16;
 
@@ -74,10 +76,17 @@ fn bcrypt(run: &mut Run, password: Text) -> Result<String, Fault> {
 }
 
 fn htpasswd(run: &mut Run, user: Text, password: Text) -> Result<Vec<u8>, Fault> {
+    htpasswd_with(run, user, password, HashAlgorithm(Text::default()))
+}
+
+fn htpasswd_with(run: &mut Run, user: Text, password: Text, hash: HashAlgorithm) -> Result<Vec<u8>, Fault> {
     if user.contains(&b':') {
         return Ok([b"invalid username: ", &user[..]].concat());
     }
-    let hashed = bcrypt(run, password)?;
+    let hashed = match &*hash.0 {
+        b"sha" => format!("{{SHA}}{}", STANDARD.encode(Sha1::digest(&*password))),
+        _ => bcrypt(run, password)?,
+    };
     Ok([&user[..], b":", hashed.as_bytes()].concat())
 }
 
@@ -170,6 +179,7 @@ pub(super) fn table() -> Vec<Function> {
             "A password by the Master Password algorithm: counter, kind, password, user, site.",
         ),
         both("encryptAES", encrypt_aes, "Encrypted by a password with AES-256-CBC, in base64."),
-        both("htpasswd", htpasswd, "A line of a password file: user and bcrypt hash."),
+        external("htpasswd", htpasswd_with, "A line of a password file; the hash is `bcrypt` or `sha`, written out."),
+        sealed("htpasswd", htpasswd, "A line of a password file: user and bcrypt hash."),
     ]
 }

@@ -323,7 +323,7 @@ fn offset_text(offset: i32, colon: bool, seconds: bool, short: bool) -> String {
 }
 
 /// Reads a moment by a layout.
-fn parse(layout: &str, text: &str) -> Option<Time> {
+pub(super) fn parse(layout: &str, text: &str) -> Option<Time> {
     let mut reader = Reader { rest: text };
     let (mut year, mut month, mut day, mut year_day) = (0_i64, None, None, None);
     let (mut hour, mut minute, mut second, mut nanosecond) = (0_i64, 0_i64, 0_i64, 0_i64);

@@ -121,7 +121,7 @@ fn deep_copy(run: &mut Run, value: Value) -> Result<Value, Fault> {
     copied(run, &value, DEEPEST_VALUE)
 }
 
-fn copied(run: &mut Run, value: &Value, depth: usize) -> Result<Value, Fault> {
+pub(super) fn copied(run: &mut Run, value: &Value, depth: usize) -> Result<Value, Fault> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err(Fault::TooMuch("lists or dicts nest too deep to be copied"));
     };

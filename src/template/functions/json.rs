@@ -133,6 +133,13 @@ fn write_text(text: &[u8], escapes_html: bool, out: &mut String) {
     out.push('"');
 }
 
+/// A text as JSON.
+pub(super) fn text(text: &[u8]) -> String {
+    let mut out = String::new();
+    write_text(text, true, &mut out);
+    out
+}
+
 fn to_json(run: &mut Run, value: Value) -> Result<String, Fault> {
     emptied(written(run, &value, COMPACT))
 }

@@ -1,20 +1,29 @@
 //! The function library, grouped by what the functions do. Each file ends in its table: one line a function.
 
 mod builtin;
+mod certificates;
+mod chains;
 mod ciphers;
 pub(super) mod dates;
+mod der;
 mod dicts;
 mod encodings;
 pub(super) mod expressions;
 mod json;
+mod jwk;
+mod keys;
 mod lists;
 mod numbers;
 mod paths;
+mod pbe;
+mod pem;
+mod pkcs12;
 mod random;
 mod texts;
 mod types;
 mod urls;
 pub(super) mod versions;
+mod yaml;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -33,8 +42,8 @@ pub(super) struct Function {
     has_rest: bool,
     gives: &'static str,
     does: &'static str,
-    /// Whether External Secrets alone has it.
-    external_only: bool,
+    /// The dialect that alone has it.
+    only: Option<Dialect>,
     ends_on: Option<bool>,
     call: Call,
 }
@@ -80,18 +89,23 @@ impl std::fmt::Debug for Function {
 fn both<M, F: Callable<M>>(name: &'static str, function: F, does: &'static str) -> Function {
     let (parameters, has_rest) = F::parameters();
     let call = function.into_call();
-    Function { name, parameters, has_rest, gives: F::gives(), does, external_only: false, ends_on: None, call }
+    Function { name, parameters, has_rest, gives: F::gives(), does, only: None, ends_on: None, call }
 }
 
 /// A function of External Secrets alone.
 fn external<M, F: Callable<M>>(name: &'static str, function: F, does: &'static str) -> Function {
-    Function { external_only: true, ..both(name, function, does) }
+    Function { only: Some(Dialect::ExternalSecrets), ..both(name, function, does) }
+}
+
+/// A function of Sealed Secrets alone.
+fn sealed<M, F: Callable<M>>(name: &'static str, function: F, does: &'static str) -> Function {
+    Function { only: Some(Dialect::SealedSecrets), ..both(name, function, does) }
 }
 
 type Group = (&'static str, fn() -> Vec<Function>);
 
 /// The groups, in the order of the reference page.
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 21] = [
     ("Built in", builtin::table),
     ("Texts", texts::table),
     ("Regular expressions", expressions::table),
@@ -102,17 +116,31 @@ const GROUPS: [Group; 15] = [
     ("Dates", dates::table),
     ("Encodings and digests", encodings::table),
     ("JSON", json::table),
+    ("YAML", yaml::table),
     ("Versions", versions::table),
     ("Paths", paths::table),
     ("Addresses", urls::table),
     ("Chance", random::table),
     ("Ciphers and passwords", ciphers::table),
+    ("Keys and certificates", certificates::table),
+    ("PEM", pem::table),
+    ("Chains of certificates", chains::table),
+    ("JWK and RSA", jwk::table),
+    ("PKCS#12", pkcs12::table),
 ];
 
-static FUNCTIONS: LazyLock<HashMap<&'static str, Function>> =
-    LazyLock::new(|| GROUPS.iter().flat_map(|(_, table)| table()).map(|function| (function.name, function)).collect());
+type ByName = HashMap<&'static str, Function>;
 
-static METHODS: LazyLock<HashMap<&'static str, HashMap<&'static str, Function>>> = LazyLock::new(|| {
+fn of_dialect(dialect: Dialect) -> ByName {
+    let all = GROUPS.iter().flat_map(|(_, table)| table());
+    let own = all.filter(|function| function.only.is_none_or(|only| only == dialect));
+    own.map(|function| (function.name, function)).collect()
+}
+
+static SEALED: LazyLock<ByName> = LazyLock::new(|| of_dialect(Dialect::SealedSecrets));
+static EXTERNAL: LazyLock<ByName> = LazyLock::new(|| of_dialect(Dialect::ExternalSecrets));
+
+static METHODS: LazyLock<HashMap<&'static str, ByName>> = LazyLock::new(|| {
     let tables = [
         ("time", dates::time_methods()),
         ("duration", dates::duration_methods()),
@@ -126,7 +154,10 @@ static METHODS: LazyLock<HashMap<&'static str, HashMap<&'static str, Function>>>
 
 /// The function of that name, if the dialect has it.
 pub(super) fn find(name: &str, dialect: Dialect) -> Option<&'static Function> {
-    FUNCTIONS.get(name).filter(|function| dialect == Dialect::ExternalSecrets || !function.external_only)
+    match dialect {
+        Dialect::SealedSecrets => SEALED.get(name),
+        Dialect::ExternalSecrets => EXTERNAL.get(name),
+    }
 }
 
 /// The method of that name.
@@ -147,14 +178,18 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Template functions\n\nGenerated from the tables in `src/template/functions`; a test keeps the two equal.\n\n\
          Templates are Go's text/template. A function takes its last argument from the left of a `|`. \
-         *Both*: SealedSecret and ExternalSecret templates; *external*: ExternalSecret templates alone.\n",
+         *Both*: SealedSecret and ExternalSecret templates; *sealed*, *external*: those of one alone.\n",
     );
     for (title, table) in GROUPS {
         let _ = write!(page, "\n## {title}\n\n| function | gives | where | what it does |\n|---|---|---|---|\n");
         let mut functions = table();
         functions.sort_by_key(|function| function.name);
         for function in functions {
-            let place = if function.external_only { "external" } else { "both" };
+            let place = match function.only {
+                None => "both",
+                Some(Dialect::SealedSecrets) => "sealed",
+                Some(Dialect::ExternalSecrets) => "external",
+            };
             let (signature, gives, does) = (function.signature(), function.gives, function.does);
             let _ = writeln!(page, "| `{signature}` | {gives} | {place} | {does} |");
         }

@@ -244,6 +244,11 @@ fn check_host(host: &[u8]) -> Result<(), &'static str> {
     if is_port(port) { Ok(()) } else { Err("invalid port after host") }
 }
 
+/// An address read and written again.
+pub(super) fn again(text: &[u8]) -> Result<Text, Fault> {
+    Ok(Url::parse(text)?.text().into())
+}
+
 fn url_parse(run: &mut Run, text: Text) -> Result<Dict, Fault> {
     run.budget.spend(text.len().saturating_mul(4))?;
     let url = Url::parse(&text).map_err(|problem| Fault::from(format!("unable to parse url: {problem}")))?;
