@@ -12,6 +12,9 @@ const SMALLEST_KEY: usize = 2048;
 /// Largest modulus that we seal with, in bits: beyond it one value costs seconds to open.
 const LARGEST_KEY: usize = 8192;
 
+/// The last line of a certificate's PEM block.
+const END: &str = "-----END CERTIFICATE-----";
+
 /// A sealing certificate.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -73,6 +76,25 @@ impl Certificate {
             text if text.contains("PUBLIC KEY-----") => CertificateError::PublicKey,
             _ => CertificateError::Missing,
         })?;
+        Self::from_block(block)
+    }
+
+    /// Reads all certificates of a PEM text: a file may keep earlier ones behind the one that seals.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] of the first one that is none to seal with.
+    pub fn all_from_pem(text: &str) -> Result<Vec<Self>, CertificateError> {
+        let mut all = vec![Self::from_pem(text)?];
+        let mut rest = text;
+        while let Some(end) = rest.find(END) {
+            rest = &rest[end + END.len()..];
+            all.extend(first_block(rest, "CERTIFICATE").map(Self::from_block).transpose()?);
+        }
+        Ok(all)
+    }
+
+    fn from_block(block: &str) -> Result<Self, CertificateError> {
         let parsed = X509::from_pem(block.as_bytes()).map_err(|_| CertificateError::Unreadable)?;
         let body = parsed.tbs_certificate();
         let key_info = body.subject_public_key_info().to_der().map_err(|_| CertificateError::Unreadable)?;
@@ -89,6 +111,11 @@ impl Certificate {
             not_before: seconds(body.validity().not_before),
             not_after: seconds(body.validity().not_after),
         })
+    }
+
+    /// Bytes of the session key under this key.
+    pub fn wrapped_length(&self) -> usize {
+        self.public_key.size()
     }
 
     /// Refuses a certificate that has run out at `now` (seconds since 1970).
@@ -123,6 +150,30 @@ impl Fingerprint {
     /// The text, `SHA256:` and 43 characters.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The first two bytes and the last one, for people: `4f:9a:..:31`.
+    pub fn short(&self) -> String {
+        let hash = crate::wire::decode(&format!("{}=", self.0.trim_start_matches("SHA256:"))).unwrap_or_default();
+        match hash.as_slice() {
+            [first, second, .., last] => format!("{first:02x}:{second:02x}:..:{last:02x}"),
+            _ => self.0.clone(),
+        }
+    }
+}
+
+/// A text that is no fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no fingerprint: one is SHA256: and 43 characters")]
+pub struct NotAFingerprint;
+
+impl std::str::FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        let hash = text.strip_prefix("SHA256:").ok_or(NotAFingerprint)?;
+        let bytes = crate::wire::decode(&format!("{hash}=")).map_err(|_| NotAFingerprint)?;
+        if bytes.len() == 32 { Ok(Self(text.to_owned())) } else { Err(NotAFingerprint) }
     }
 }
 

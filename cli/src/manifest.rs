@@ -97,11 +97,20 @@ pub fn read_secret(text: &str) -> Result<Secret, ManifestError> {
 }
 
 fn read_documents(text: &str) -> Result<Vec<Value>, ManifestError> {
-    let documents = match concatenated_json(text) {
-        Some(documents) => documents,
-        None => yaml::documents(text, Duplicates::LastWins)?,
-    };
+    let documents = documents(text)?;
     if documents.is_empty() { Err(ManifestError::Empty) } else { Ok(documents) }
+}
+
+/// Reads all documents of a YAML or JSON stream, as plain values; of keys that stand twice the last one counts.
+///
+/// # Errors
+///
+/// [`ManifestError::Yaml`].
+pub fn documents(text: &str) -> Result<Vec<Value>, ManifestError> {
+    match concatenated_json(text) {
+        Some(documents) => Ok(documents),
+        None => Ok(yaml::documents(text, Duplicates::LastWins)?),
+    }
 }
 
 /// JSON objects one after the other, which YAML has no name for.
@@ -111,6 +120,15 @@ fn concatenated_json(text: &str) -> Option<Vec<Value>> {
     }
     let stream = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter::<Value>();
     stream.collect::<Result<_, _>>().ok()
+}
+
+/// Reads a Secret that is an object among plain values.
+///
+/// # Errors
+///
+/// [`ManifestError`], which counts the object as the first document.
+pub fn secret_from(value: Value) -> Result<Secret, ManifestError> {
+    secret(1, value)
 }
 
 fn secret(document: usize, value: Value) -> Result<Secret, ManifestError> {

@@ -1,29 +1,19 @@
-//! Without a verb: Secrets in, SealedSecrets out.
+//! Without a flag that says otherwise: Secrets in, SealedSecrets out.
 
-use seal::api::SealedSecret;
-use seal::manifest::{self, Secret};
+use seal::manifest::{self, ManifestError, Secret};
 use seal::{Scope, SealError, seal_secret};
 
-use super::args::{Args, Format};
-use super::error::CommandError;
-use super::{certificate, cluster, io};
+use super::args::Args;
+use super::{unreadable, written};
+use crate::command::error::CommandError;
+use crate::command::io;
 
 /// Seals every Secret of the input, in order.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let format = args.output_format()?;
-    if !args.from_file.is_empty() {
-        return Err(CommandError::new("--from-file requires --raw").help(
-            "to seal a whole Secret: kubectl create secret generic NAME --from-file=… --dry-run=client -o yaml | seal",
-        ));
-    }
-    let certificate = certificate::to_seal_with(args)?;
-    let input = io::read(args.secret_file.as_deref())?;
-    let secrets = manifest::read_secrets(&input).map_err(|error| {
-        let place = args.secret_file.as_ref().map_or("standard input".to_owned(), |file| file.display().to_string());
-        CommandError::new(format!("{place}: {error}"))
-    })?;
+    let certificate = args.certificate().to_seal_with()?;
     let mut product = String::new();
-    for secret in secrets {
+    for secret in input(args)? {
         let (secret, scope) = placed(args, secret)?;
         let sealed = seal_secret(&mut rand::rng(), &certificate, scope, &secret, args.allow_empty_data)
             .map_err(|error| refused(&secret, &error))?;
@@ -32,18 +22,25 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     io::write(args.sealed_secret_file.as_deref(), product.as_bytes())
 }
 
+/// The Secrets to seal.
+pub(super) fn input(args: &Args) -> Result<Vec<Secret>, CommandError> {
+    let text = io::read(args.secret_file.as_deref())?;
+    manifest::read_secrets(&text).map_err(|error| match &error {
+        ManifestError::Yaml(_) | ManifestError::NotAnObject { .. } => {
+            unreadable(args, &error).note("no secrets found in the input")
+        }
+        _ => unreadable(args, &error),
+    })
+}
+
 /// Gives a Secret the name, namespace and scope under which it is sealed.
 fn placed(args: &Args, mut secret: Secret) -> Result<(Secret, Scope), CommandError> {
-    // `strict` is the flag's default, so it cannot override what the input asks for.
-    let scope = match args.scope {
-        Scope::Strict => Scope::of(&secret.annotations),
-        asked => asked,
-    };
+    let scope = scope(args, &secret);
     if let Some(name) = &args.name {
         secret.name = Some(name.clone());
     }
     let given = secret.namespace.as_deref().filter(|namespace| !namespace.is_empty());
-    match (given, args.namespace.as_deref()) {
+    match (given, args.cluster.namespace.as_deref()) {
         (Some(given), Some(flag)) if given != flag && scope != Scope::ClusterWide => {
             return Err(CommandError::new(format!(
                 "the namespace from the provided object {given:?} does not match the namespace {flag:?} of the flag"
@@ -52,12 +49,21 @@ fn placed(args: &Args, mut secret: Secret) -> Result<(Secret, Scope), CommandErr
         }
         (Some(_), _) => {}
         (None, Some(flag)) => secret.namespace = Some(flag.to_owned()),
-        (None, None) => secret.namespace = cluster::context_namespace(args)?,
+        (None, None) => secret.namespace = args.cluster.context_namespace()?,
     }
     Ok((secret, scope))
 }
 
-fn refused(secret: &Secret, error: &SealError) -> CommandError {
+/// `strict` is the flag's default, so it cannot override what the input asks for.
+pub(super) fn scope(args: &Args, secret: &Secret) -> Scope {
+    match args.scope {
+        Scope::Strict => Scope::of(&secret.annotations),
+        asked => asked,
+    }
+}
+
+/// Why a Secret is not sealed, with the way on.
+pub(super) fn refused(secret: &Secret, error: &SealError) -> CommandError {
     let name = secret.name.as_deref().unwrap_or("the Secret");
     CommandError::new(format!("{name}: {error}")).help(match error {
         SealError::NoName => "give it a metadata.name, or --name NAME",
@@ -67,13 +73,4 @@ fn refused(secret: &Secret, error: &SealError) -> CommandError {
             "a Secret holds at most one mebibyte; use a 2048- to 8192-bit certificate"
         }
     })
-}
-
-/// One SealedSecret as kubeseal writes it.
-fn written(sealed: &SealedSecret, format: Format) -> Result<String, CommandError> {
-    let failed = || CommandError::new("the SealedSecret cannot be written");
-    match format {
-        Format::Json => Ok(serde_json::to_string_pretty(sealed).map_err(|_| failed())? + "\n"),
-        Format::Yaml => Ok(format!("---\n{}", seal::yaml::write(sealed).map_err(|_| failed())?)),
-    }
 }

@@ -1,13 +1,12 @@
 //! `--raw`: one value in, one sealed item out, without a newline.
 
-use std::io::Read;
 use std::path::Path;
 
 use seal::{Scope, SecretBytes, seal_item};
 
 use super::args::Args;
-use super::error::CommandError;
-use super::{certificate, cluster, io};
+use crate::command::error::CommandError;
+use crate::command::io;
 
 /// Seals one value.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
@@ -16,15 +15,15 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         return Err(CommandError::new("must provide the --name flag with --raw and --scope strict")
             .help("the value is sealed to that name; or share it with --scope namespace-wide"));
     }
-    let namespace = match (&args.namespace, args.scope) {
+    let namespace = match (&args.cluster.namespace, args.scope) {
         (Some(namespace), _) => namespace.clone(),
         (None, Scope::ClusterWide) => String::new(),
-        (None, scope) => cluster::context_namespace(args)?.ok_or_else(|| {
+        (None, scope) => args.cluster.context_namespace()?.ok_or_else(|| {
             CommandError::new(format!("must provide the --namespace flag with --raw and --scope {scope}"))
                 .help("no kubeconfig is configured to take it from")
         })?,
     };
-    let certificate = certificate::to_seal_with(args)?;
+    let certificate = args.certificate().to_seal_with()?;
     let value = value(args)?;
     let item = seal_item(&mut rand::rng(), &certificate, &args.scope.label(&namespace, name), &value)
         .map_err(|error| CommandError::new(error.to_string()))?;
@@ -33,14 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
 
 fn value(args: &Args) -> Result<SecretBytes, CommandError> {
     match args.from_file.as_slice() {
-        [] => {
-            let mut bytes = Vec::new();
-            std::io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .map_err(|error| CommandError::new(format!("cannot read standard input: {error}")))?;
-            Ok(bytes.into())
-        }
+        [] => Ok(io::read_stdin()?.into()),
         [file] => {
             let path = file.split_once('=').map_or(file.as_str(), |(_, path)| path);
             Ok(io::read_bytes(Path::new(path))?.into())
