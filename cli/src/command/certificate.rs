@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use seal::{Certificate, CertificateError, Fingerprint};
 
 use super::cluster::{self, ClusterArgs, Controller};
@@ -32,9 +34,9 @@ impl Source<'_> {
         match self {
             Self::Place(place) if place.starts_with("http://") || place.starts_with("https://") => download(place),
             Self::Place(place) => io::read(Some(Path::new(place.strip_prefix("file://").unwrap_or(place)))),
-            Self::Cluster(cluster) => cluster
-                .converse(async |client| Controller::find(client, cluster).await?.certificate().await)
-                .map_err(|error| error.help("or use a certificate in a file: --cert FILE")),
+            Self::Cluster(cluster) => {
+                cluster.converse(async |client| Controller::find(client, cluster).await?.certificate().await)
+            }
         }
     }
 
@@ -117,8 +119,8 @@ impl Published {
     /// Asks the controller, and where that cannot be reached, reads what the operator published in a ConfigMap.
     pub(crate) fn fetch(cluster: &ClusterArgs, tell: impl Fn(&str)) -> Result<Self, CommandError> {
         cluster.converse(async |client| {
-            let maps =
-                kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(client.clone(), cluster.controller().0);
+            let namespace = cluster.key_namespace(&client).await;
+            let maps = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
             let map = maps.get_opt(PUBLIC_KEYS).await.ok().flatten().and_then(|map| map.data).unwrap_or_default();
             let asked = match Controller::find(client, cluster).await {
                 Ok(controller) => controller.certificate().await,
@@ -129,10 +131,7 @@ impl Published {
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(pem)) => {
                     tell(&format!("the controller cannot be asked ({})", error.message()));
-                    tell(&format!(
-                        "read the certificate from ConfigMap {}/{PUBLIC_KEYS} instead",
-                        cluster.controller().0
-                    ));
+                    tell(&format!("read the certificate from ConfigMap {}/{PUBLIC_KEYS} instead", namespace));
                     pem.clone()
                 }
             };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt};
 
 use super::codes::Code;
 use super::error::CommandError;
@@ -15,6 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// kubeseal's default place of the controller.
 const DEFAULT_NAME: &str = "sealed-secrets-controller";
 const DEFAULT_NAMESPACE: &str = "kube-system";
+/// Where Chancery lives; looked at when nothing is at kubeseal's place and no place was named.
+const OUR_NAMESPACE: &str = "chancery-system";
+/// Services that say what they are. They are told of, never trusted: anyone can label a Service.
+const LABELS: [&str; 2] = ["app.kubernetes.io/component=sealing", "app.kubernetes.io/name=sealed-secrets"];
 
 /// Which cluster, as kubectl's flags say it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -84,12 +89,26 @@ struct RareArgs {
 }
 
 impl ClusterArgs {
-    /// The controller's Service: namespace and name.
-    pub(crate) fn controller(&self) -> (&str, &str) {
-        fn given<'t>(text: &'t Option<String>, default: &'t str) -> &'t str {
-            text.as_deref().filter(|text| !text.is_empty()).unwrap_or(default)
+    /// Where the controller's Service may be: what was named, or kubeseal's default and then ours.
+    fn places(&self) -> Vec<(&str, &str)> {
+        fn given(text: &Option<String>) -> Option<&str> {
+            text.as_deref().filter(|text| !text.is_empty())
         }
-        (given(&self.controller_namespace, DEFAULT_NAMESPACE), given(&self.controller_name, DEFAULT_NAME))
+        let name = given(&self.controller_name).unwrap_or(DEFAULT_NAME);
+        match given(&self.controller_namespace) {
+            Some(namespace) => vec![(namespace, name)],
+            None => vec![(DEFAULT_NAMESPACE, name), (OUR_NAMESPACE, name)],
+        }
+    }
+
+    /// The namespace of the controller and its keys.
+    pub(crate) async fn key_namespace(&self, client: &Client) -> String {
+        for (namespace, name) in self.places() {
+            if Api::<Service>::namespaced(client.clone(), namespace).get(name).await.is_ok() {
+                return namespace.to_owned();
+            }
+        }
+        self.places().first().map_or(DEFAULT_NAMESPACE, |place| place.0).to_owned()
     }
 
     /// The namespace of the kubeconfig's context, `default` when it names none; nothing without any cluster.
@@ -196,7 +215,8 @@ impl ClusterArgs {
             return Kubeconfig::read_from(path).map(Some).map_err(broken);
         }
         let home = std::env::home_dir().map(|home| home.join(".kube/config"));
-        if std::env::var_os("KUBECONFIG").is_none() && !home.is_some_and(|file| file.exists()) {
+        let named = std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty());
+        if !named && !home.is_some_and(|file| file.exists()) {
             return Ok(None);
         }
         Kubeconfig::read().map(Some).map_err(broken)
@@ -212,22 +232,25 @@ pub(crate) struct Controller {
 impl Controller {
     /// Finds the Service and the name of its first port.
     pub(crate) async fn find(client: Client, cluster: &ClusterArgs) -> Result<Self, CommandError> {
-        let (namespace, name) = cluster.controller();
-        let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-        let service = services.get(name).await.map_err(|error| {
-            let told = told(&error);
-            let code = match &error {
-                kube::Error::Api(status) if status.is_not_found() => Code::NoService,
-                _ => told.code,
-            };
-            CommandError::coded(code, format!("cannot get sealed secret service: {}", told.words)).help(format!(
-                "looked for Service {namespace}/{name} in {}; name it with --controller-namespace and \
-                 --controller-name, or use a file: --cert FILE",
-                cluster.context_name()
-            ))
-        })?;
-        let port = service.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
-        Ok(Self { client, path: format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy/v1") })
+        let mut failure = None;
+        for (namespace, name) in cluster.places() {
+            match Api::<Service>::namespaced(client.clone(), namespace).get(name).await {
+                Ok(service) => {
+                    let port = service.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
+                    let path = format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy/v1");
+                    return Ok(Self { client, path });
+                }
+                Err(error) => {
+                    let told = told(&error);
+                    let missing = told.status == Some(404);
+                    failure.get_or_insert(told);
+                    if !missing {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(not_found(client, cluster, failure).await)
     }
 
     /// `GET /v1/cert.pem`.
@@ -257,6 +280,27 @@ impl Controller {
         let request = request.map_err(|error| Told::new(Code::NoCluster, error.to_string()))?;
         self.client.request_text(request).await.map_err(|error| told(&error))
     }
+}
+
+/// Why there is no controller, with those that look like one.
+async fn not_found(client: Client, cluster: &ClusterArgs, failure: Option<Told>) -> CommandError {
+    let told = failure.unwrap_or_else(|| Told::new(Code::NoService, "no place to look".to_owned()));
+    let code = if told.status == Some(404) { Code::NoService } else { told.code };
+    let places: Vec<_> = cluster.places().iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+    let mut error = CommandError::coded(code, format!("cannot get sealed secret service: {}", told.words))
+        .note(format!("looked for Service {} in {}", places.join(" and "), cluster.context_name()));
+    if code == Code::NoService {
+        for label in LABELS {
+            let labelled = ListParams::default().labels(label);
+            for service in Api::<Service>::all(client.clone()).list(&labelled).await.into_iter().flatten() {
+                let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+                error = error.help(format!(
+                    "Service {namespace}/{name} may be it: --controller-namespace {namespace} --controller-name {name}"
+                ));
+            }
+        }
+    }
+    error.help("name it: --controller-namespace NAMESPACE --controller-name NAME; or use a file: --cert FILE")
 }
 
 fn post(path: String, object: &str) -> http::Result<http::Request<Vec<u8>>> {

@@ -128,7 +128,7 @@ fn list(context: &Context, cluster: &ClusterArgs, output: Output) -> Result<(), 
 /// Which keys are needed: from the operator's report, or counted from the notes on the objects.
 fn usage(context: &Context, cluster: &ClusterArgs, output: Output) -> Result<(), CommandError> {
     let (report, counted) = cluster.converse(async |client| {
-        let report = reports(client.clone(), cluster).get(REPORT).await;
+        let report = reports(client.clone(), cluster).await.get(REPORT).await;
         match report {
             Ok(report) => Ok((Some(report.data["status"].clone()), Vec::new())),
             Err(error) if told(&error).status == Some(404) => Ok((None, from_notes(client).await?)),
@@ -219,7 +219,7 @@ impl Backup {
         if secrets.is_empty() {
             return Err(CommandError::coded(
                 Code::NotInCluster,
-                format!("there is no sealing key in namespace {}", cluster.controller().0),
+                "there is no sealing key in the controller's namespace",
             )
             .help("name it with --controller-namespace"));
         }
@@ -234,7 +234,7 @@ impl Backup {
         ));
         let noted = cluster.converse(async |client| {
             let patch = json!({ "metadata": { "annotations": { LAST_BACKUP: time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() } } });
-            Ok(reports(client, cluster).patch(REPORT, &PatchParams::default(), &Patch::Merge(patch)).await.is_ok())
+            Ok(reports(client, cluster).await.patch(REPORT, &PatchParams::default(), &Patch::Merge(patch)).await.is_ok())
         })?;
         if !noted {
             context.tell("note: the date could not be noted on the KeyReport");
@@ -265,7 +265,7 @@ impl Restore {
         if secrets.is_empty() {
             return Err(not_keys());
         }
-        let namespace = cluster.controller().0;
+        let namespace = cluster.converse(async |client| Ok(cluster.key_namespace(&client).await))?;
         let question =
             format!("Put {} into namespace {namespace} of {}?", counted(secrets.len(), "key"), cluster.context_name());
         if self.dry_run {
@@ -275,7 +275,7 @@ impl Restore {
         if !context.confirm(&question)? {
             return Err(CommandError::silent(crate::command::codes::FAILED));
         }
-        let (made, there) = cluster.converse(async |client| create(client, namespace, secrets).await)?;
+        let (made, there) = cluster.converse(async |client| create(client, &namespace, secrets).await)?;
         context.tell(&format!("{} put into {namespace}, {there} there already", counted(made, "key")));
         Ok(())
     }
@@ -299,8 +299,8 @@ async fn create(client: Client, namespace: &str, secrets: Vec<Value>) -> Result<
 }
 
 async fn key_secrets(client: Client, cluster: &ClusterArgs) -> Result<Vec<Secret>, CommandError> {
-    let namespace = cluster.controller().0;
-    let api: Api<Secret> = Api::namespaced(client, namespace);
+    let namespace = cluster.key_namespace(&client).await;
+    let api: Api<Secret> = Api::namespaced(client, &namespace);
     let labelled = ListParams::default().labels(&format!("{KEY_LABEL}={KEY_ACTIVE}"));
     let listed = api
         .list(&labelled)
@@ -313,7 +313,7 @@ fn renew(context: &Context, cluster: &ClusterArgs) -> Result<(), CommandError> {
     let before = Published::fetch(cluster, |_| {})?;
     cluster.converse(async |client| {
         let patch = json!({ "metadata": { "annotations": { RENEW: "true" } } });
-        let asked = reports(client, cluster).patch(REPORT, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let asked = reports(client, cluster).await.patch(REPORT, &PatchParams::default(), &Patch::Merge(patch)).await;
         asked.map(drop).map_err(|error| {
             told(&error)
                 .into_error("cannot ask for a new key")
@@ -339,7 +339,8 @@ fn renew(context: &Context, cluster: &ClusterArgs) -> Result<(), CommandError> {
         .timed_out())
 }
 
-fn reports(client: Client, cluster: &ClusterArgs) -> Api<DynamicObject> {
+async fn reports(client: Client, cluster: &ClusterArgs) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("chancery.dev", "v1alpha1", "KeyReport");
-    Api::namespaced_with(client, cluster.controller().0, &ApiResource::from_gvk_with_plural(&kind, "keyreports"))
+    let namespace = cluster.key_namespace(&client).await;
+    Api::namespaced_with(client, &namespace, &ApiResource::from_gvk_with_plural(&kind, "keyreports"))
 }
