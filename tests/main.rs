@@ -9,4 +9,5 @@ mod keys;
 mod project;
 mod seal;
 mod sealed_secret;
+mod sealed_secret_recorded;
 mod support;

@@ -185,6 +185,10 @@ impl Reconcile for SealedSecrets {
         if let Some(pause) = self.aside() {
             return Ok(Verdict::silent(Next::After(pause)));
         }
+        if object.metadata.deletion_timestamp.is_some() {
+            // Its Secret goes with it; to make it again would be a race with the garbage collector.
+            return Ok(Verdict::silent(Next::OnChange));
+        }
         let key = key_of(object);
         let digester = self.context.digester().await?;
         let inputs = decide::inputs(object, digester);
