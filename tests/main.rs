@@ -10,4 +10,5 @@ mod project;
 mod seal;
 mod sealed_secret;
 mod sealed_secret_recorded;
+mod sealing_endpoints;
 mod support;

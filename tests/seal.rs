@@ -1,37 +1,13 @@
 //! `seal` and the real kubeseal, each against the other's controller, as people call them.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
 use bed::cluster::PATIENCE;
 use bed::peer::SealedSecretsController;
 use bed::{Bed, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, condition, secret, value};
+use crate::support::{CANARY, condition, run, secret, stdout, value};
 
 const SEALED: &str = "bitnami.com/v1alpha1 SealedSecret";
-
-/// Runs `program` with `input`, without any configuration of the machine but the bed's kubeconfig.
-fn run(tenant: &Tenant, program: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("KUBECONFIG", &tenant.bed.kubeconfig)
-        .env("HOME", "/nonexistent")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
 
 async fn becomes_a_secret(tenant: &Tenant, name: &str) {
     let place = (SEALED, tenant.work.as_str(), name);
