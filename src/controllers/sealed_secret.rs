@@ -262,10 +262,12 @@ impl SealedSecrets {
     async fn open(&self, object: &SealedSecret) -> Result<Opened, Error> {
         let ring: Arc<KeyRing> = self.keys.ring();
         let old_form = self.context.settings.sealed.accept_deprecated_v1_data;
-        let object = object.clone();
+        let (object, keys) = (object.clone(), self.keys.clone());
         let opening = move || {
             let fitted = decide::record(&object).map(|record| record.keys.clone()).unwrap_or_default();
-            decide::open(&object, &ring.in_order(&fitted), old_form)
+            let opened = decide::open(&object, &ring.in_order(&fitted, keys.recent().as_deref()), old_form);
+            opened.as_ref().ok().and_then(|opened| opened.keys.keys().next()).inspect(|key| keys.has_fitted(key));
+            opened
         };
         Ok(self.keys.at_work(opening).await.ok_or(Error::Interrupted)??)
     }

@@ -114,7 +114,7 @@ impl Kubeseal {
     async fn open(&self, object: SealedSecret) -> Option<Result<Opened, decide::Error>> {
         let ring = self.keys.ring();
         let old_form = self.context.settings.sealed.accept_deprecated_v1_data;
-        self.keys.at_work(move || decide::open(&object, &ring.in_order(&Default::default()), old_form)).await
+        self.keys.at_work(move || decide::open(&object, &ring.in_order(&Default::default(), None), old_form)).await
     }
 }
 

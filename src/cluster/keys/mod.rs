@@ -87,6 +87,7 @@ struct Shared {
     refusal: Mutex<Option<String>>,
     /// Somebody asks for a new key.
     asked: Notify,
+    recent: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
     cores: Semaphore,
 }
@@ -121,6 +122,7 @@ impl Keys {
                 unlisted: watch::Sender::new(2),
                 refusal: Mutex::default(),
                 asked: Notify::new(),
+                recent: Mutex::default(),
                 metrics,
                 cores: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             }),
@@ -167,6 +169,19 @@ impl Keys {
     /// Waits until somebody asks for a new key.
     pub async fn asked_for_a_new_one(&self) {
         self.shared.asked.notified().await;
+    }
+
+    /// The fingerprint of the key that opened an object last: a backlog is mostly of one key.
+    pub fn recent(&self) -> Option<String> {
+        self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers it.
+    pub fn has_fitted(&self, fingerprint: &str) {
+        let mut recent = self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.as_deref() != Some(fingerprint) {
+            *recent = Some(fingerprint.to_owned());
+        }
     }
 
     /// Does work that keeps a core busy, no more of it at a time than there are cores. `None` when it was interrupted.

@@ -68,10 +68,14 @@ impl KeyRing {
         self.keys.iter().filter(|key| key.certificate.is_some()).map(|key| key.certificate_pem.as_str()).collect()
     }
 
-    /// All keys, those that fitted last time first, then the newest first.
-    pub fn in_order<'a>(&'a self, fitted: &BTreeMap<String, i64>) -> Vec<&'a dyn UnwrapKey> {
+    /// All keys, those that fitted last time first, then the one that fitted another object just now, then the newest.
+    pub fn in_order<'a>(&'a self, fitted: &BTreeMap<String, i64>, recent: Option<&str>) -> Vec<&'a dyn UnwrapKey> {
         let mut keys: Vec<&Arc<SealingKey>> = self.keys.iter().chain(&self.deleted).collect();
-        keys.sort_by_key(|key| !fitted.contains_key(key.fingerprint.as_str()));
+        keys.sort_by_key(|key| match key.fingerprint.as_str() {
+            name if fitted.contains_key(name) => 0,
+            name if recent == Some(name) => 1,
+            _ => 2,
+        });
         keys.into_iter().map(|key| &**key as &dyn UnwrapKey).collect()
     }
 
@@ -244,8 +248,13 @@ mod tests {
         });
         let last = keys[2].fingerprint.as_str().to_owned();
         let ring = KeyRing { keys: keys[..2].to_vec(), deleted: keys[2..].to_vec(), ..KeyRing::default() };
-        assert_eq!(ring.in_order(&[(last.clone(), 1)].into())[0].fingerprint().as_str(), last);
-        assert_eq!(ring.in_order(&BTreeMap::new())[2].fingerprint().as_str(), last, "deleted ones come last");
+        assert_eq!(ring.in_order(&[(last.clone(), 1)].into(), None)[0].fingerprint().as_str(), last);
+        assert_eq!(ring.in_order(&BTreeMap::new(), None)[2].fingerprint().as_str(), last, "deleted ones come last");
+        assert_eq!(
+            ring.in_order(&BTreeMap::new(), Some(&last))[0].fingerprint().as_str(),
+            last,
+            "unless they were of use"
+        );
         assert_eq!(ring.facts()[2].state, "Deleted");
     }
 }

@@ -242,9 +242,14 @@ fn open_items(items: &BTreeMap<String, String>, label: &[u8], keys: &[&dyn Unwra
     let mut opened = BTreeMap::new();
     let mut used = BTreeMap::new();
     let (mut closed, mut malformed, mut problem) = (Vec::new(), Vec::new(), String::new());
+    // Most items of an object are sealed with one key: the one that fitted goes before the others.
+    let mut keys = keys.to_vec();
     for (name, item) in items {
         match open_item(item, label, keys.iter().copied()) {
             Ok(found) => {
+                if let Some(place) = keys.iter().position(|key| *key.fingerprint() == found.key) {
+                    keys[..=place].rotate_right(1);
+                }
                 *used.entry(found.key.as_str().to_owned()).or_insert(0) += 1;
                 opened.insert(name.clone(), found.value);
             }
