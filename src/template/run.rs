@@ -1,25 +1,26 @@
 //! Walks a template and writes what it says. The errors are at the places where Go has them.
 
+mod calls;
+mod evaluate;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use regex::bytes::Regex;
+use regex::Regex;
 use seal::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::bounds::{Budget, DEEPEST_CALLS, LONGEST_OUTPUT, with_stack};
 use super::error::{Error, Fault, Phase};
-use super::functions::{self, Function};
-use super::literal::Number;
-use super::parse::{Branch, Command, List as Nodes, Node, Operand, Parsed, Pipe, Term};
+use super::parse::{Branch, List as Nodes, Node, Parsed, Pipe};
 use super::print;
-use super::signature::Type;
-use super::value::{Dict, Entries, List, Of, Pair, Text, Value};
+use super::value::{Dict, Entries, List, Of, Text, Value};
 use super::{Chance, Dialect};
 
 /// What functions have at hand while a template runs.
 pub(super) struct Run {
+    pub(super) dialect: Dialect,
     pub(super) budget: Budget,
     pub(super) chance: Chance,
     /// Regular expressions that this template has used.
@@ -29,8 +30,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(chance: Chance) -> Self {
-        Self { budget: Budget::new(), chance, expressions: BTreeMap::new(), dicts: Vec::new() }
+    fn new(dialect: Dialect, chance: Chance) -> Self {
+        Self { dialect, budget: Budget::new(), chance, expressions: BTreeMap::new(), dicts: Vec::new() }
     }
 
     /// A new dict.
@@ -74,7 +75,7 @@ pub(super) fn render(
     variables: &BTreeMap<String, SecretBytes>,
     chance: Chance,
 ) -> Result<SecretBytes, Error> {
-    let mut run = Run::new(chance);
+    let mut run = Run::new(dialect, chance);
     let root = variables.iter().map(|(key, value)| (key.as_str().into(), Value::text(value.expose()))).collect();
     let root = Dict::new(Of::Text, root);
     run.dicts.push(root.clone());
@@ -103,6 +104,7 @@ enum Flow {
 }
 
 type Walked = Result<Flow, Box<Error>>;
+
 type Evaluated = Result<Value, Box<Error>>;
 
 struct Machine<'p> {
@@ -251,11 +253,15 @@ impl Machine<'_> {
             }
         }
         let flow = match &branch.otherwise {
-            Some(otherwise) if !any => self.list(dot, otherwise),
-            _ => Ok(Flow::On),
+            // `break` leaves this range, `continue` goes on with the one around it.
+            Some(otherwise) if !any => match self.list(dot, otherwise)? {
+                Flow::Break => Flow::On,
+                flow => flow,
+            },
+            _ => Flow::On,
         };
         self.variables.truncate(mark);
-        flow
+        Ok(flow)
     }
 
     fn set_range_variables(&mut self, pipe: &Pipe, index: Value, element: &Value) -> Result<(), Box<Error>> {
@@ -310,332 +316,5 @@ impl Machine<'_> {
             }
             None => Err(self.error(format!("undefined variable: {name}"))),
         }
-    }
-
-    fn pipe(&mut self, dot: &Value, pipe: &Pipe) -> Evaluated {
-        self.at = pipe.at;
-        let mut value = None;
-        for command in &pipe.commands {
-            let result = self.command(dot, command, value)?;
-            // What is in an interface is taken out of it: a nil interface is no value.
-            value = Some(if matches!(result, Value::Nil) { Value::Absent } else { result });
-        }
-        let value = value.unwrap_or(Value::Absent);
-        for name in &pipe.variables {
-            if pipe.assigns {
-                self.assign(name, value.clone())?;
-            } else {
-                self.variables.push((name.clone(), value.clone()));
-            }
-        }
-        Ok(value)
-    }
-
-    /// `last` is what the command before gave: the last argument of this one.
-    fn command(&mut self, dot: &Value, command: &Command, last: Option<Value>) -> Evaluated {
-        self.spend(1)?;
-        let (first, rest) = (&command.first, command.rest.as_slice());
-        match &first.term {
-            Term::Field(names) => self.field_node(dot, first.at, names, rest, last),
-            Term::Chain(inner, names) => self.chain(dot, first.at, inner, names, rest, last),
-            Term::Function(function) => {
-                self.at = first.at;
-                self.call(dot, function, command.at, rest, last)
-            }
-            Term::Pipe(pipe) => {
-                self.not_a_function(rest, last.as_ref())?;
-                with_stack(|| self.pipe(dot, pipe))
-            }
-            Term::Variable(name, names) => self.variable(dot, first.at, name, names, rest, last),
-            _ => {
-                self.at = first.at;
-                self.not_a_function(rest, last.as_ref())?;
-                match &first.term {
-                    Term::Dot => Ok(dot.clone()),
-                    Term::Nil => Err(self.error("nil is not a command")),
-                    term => self.constant(term),
-                }
-            }
-        }
-    }
-
-    fn not_a_function(&self, rest: &[Operand], last: Option<&Value>) -> Result<(), Box<Error>> {
-        if rest.is_empty() && last.is_none() { Ok(()) } else { Err(self.error("can't give argument to non-function")) }
-    }
-
-    /// A constant where nothing asks for a type.
-    fn constant(&self, term: &Term) -> Evaluated {
-        match term {
-            Term::Bool(truth) => Ok(Value::Bool(*truth)),
-            Term::Text(text) => Ok(Value::Text(text.clone())),
-            Term::Number(number) => match number {
-                Number { complex: Some((real, imaginary)), .. } => Ok(Value::Complex(*real, *imaginary)),
-                Number { looks_like_float: true, float: Some(float), .. } => Ok(Value::Float(*float)),
-                Number { integer: Some(integer), .. } => Ok(Value::Int(*integer)),
-                Number { unsigned: Some(_), .. } => Err(self.error("the number overflows int")),
-                _ => Ok(Value::Absent),
-            },
-            _ => Err(self.error("can't evaluate this as a command")),
-        }
-    }
-
-    fn field_node(
-        &mut self,
-        dot: &Value,
-        at: usize,
-        names: &[Arc<str>],
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        self.at = at;
-        self.fields(dot, dot.clone(), at, names, rest, last)
-    }
-
-    fn chain(
-        &mut self,
-        dot: &Value,
-        at: usize,
-        inner: &Operand,
-        names: &[Arc<str>],
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        self.at = at;
-        if matches!(inner.term, Term::Nil) {
-            return Err(self.error("indirection through explicit nil"));
-        }
-        let receiver = self.argument(dot, Type::Any, inner)?;
-        self.fields(dot, receiver, at, names, rest, last)
-    }
-
-    fn variable(
-        &mut self,
-        dot: &Value,
-        at: usize,
-        name: &str,
-        names: &[Arc<str>],
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        self.at = at;
-        let value = self.variables.iter().rev().find(|(known, _)| **known == *name).map(|(_, value)| value.clone());
-        let Some(value) = value else { return Err(self.error(format!("undefined variable: {name}"))) };
-        if names.is_empty() {
-            self.not_a_function(rest, last.as_ref())?;
-            return Ok(value);
-        }
-        self.fields(dot, value, at, names, rest, last)
-    }
-
-    /// `.a.b.c` from a receiver on; the last may be a method, and gets the arguments.
-    fn fields(
-        &mut self,
-        dot: &Value,
-        mut receiver: Value,
-        at: usize,
-        names: &[Arc<str>],
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        let Some((final_name, inner)) = names.split_last() else { return Ok(receiver) };
-        for name in inner {
-            receiver = self.field(dot, &receiver, at, name, &[], None)?;
-        }
-        self.field(dot, &receiver, at, final_name, rest, last)
-    }
-
-    fn field(
-        &mut self,
-        dot: &Value,
-        receiver: &Value,
-        at: usize,
-        name: &str,
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        match receiver {
-            Value::Absent if self.strict => return Err(self.error(format!("nil data; no entry for key {name:?}"))),
-            Value::Absent => return Ok(Value::Absent),
-            Value::Nil => return Err(self.error(format!("nil pointer evaluating interface {{}}.{name}"))),
-            _ => {}
-        }
-        if let Some(method) = functions::method(receiver, name) {
-            return self.call_method(dot, method, receiver.clone(), at, rest, last);
-        }
-        let has_arguments = !rest.is_empty() || last.is_some();
-        match receiver {
-            Value::Pair(pair) => {
-                let Pair { certificate, key } = &**pair;
-                let text = match name {
-                    "Cert" => certificate,
-                    "Key" => key,
-                    _ => {
-                        return Err(self.error(format!("can't evaluate field {name} in type {}", receiver.type_name())));
-                    }
-                };
-                if has_arguments {
-                    return Err(self.error(format!("{name} has arguments but cannot be invoked as function")));
-                }
-                Ok(Value::Text(text.clone()))
-            }
-            Value::Dict(dict) => {
-                if has_arguments {
-                    return Err(self.error(format!("{name} is not a method but has arguments")));
-                }
-                match dict.get(name.as_bytes()) {
-                    Some(value) => Ok(value),
-                    None if self.strict => Err(self.error(format!("map has no entry for key {name:?}"))),
-                    None => Ok(Value::Absent),
-                }
-            }
-            _ => Err(self.error(format!("can't evaluate field {name} in type {}", receiver.type_name()))),
-        }
-    }
-
-    /// Calls a function; `at` is where an error of the function itself is.
-    fn call(
-        &mut self,
-        dot: &Value,
-        function: &'static Function,
-        at: usize,
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        let types = function.parameters();
-        self.check_count(function, types.len(), rest.len(), last.is_some())?;
-        if let Some(ends_on) = function.ends_on() {
-            return self.short_circuit(dot, ends_on, rest, last);
-        }
-        let arguments = self.arguments(dot, function, types, rest, last)?;
-        self.finish(function, at, arguments)
-    }
-
-    fn call_method(
-        &mut self,
-        dot: &Value,
-        method: &'static Function,
-        receiver: Value,
-        at: usize,
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Evaluated {
-        let types = method.parameters().get(1..).unwrap_or_default();
-        self.check_count(method, types.len(), rest.len(), last.is_some())?;
-        let mut arguments = vec![receiver];
-        arguments.extend(self.arguments(dot, method, types, rest, last)?);
-        self.finish(method, at, arguments)
-    }
-
-    fn finish(&mut self, function: &'static Function, at: usize, arguments: Vec<Value>) -> Evaluated {
-        self.run.budget.spend(1).map_err(|fault| self.told(None, fault))?;
-        let result = function.call(&mut self.run, arguments).and_then(|value| {
-            // What a function makes costs as much as it is long.
-            let length = match &value {
-                Value::Text(text) => text.len(),
-                Value::List(list) => 32 * list.len(),
-                _ => 0,
-            };
-            self.run.budget.spend(length).map(|()| value)
-        });
-        result.map_err(|fault| {
-            self.at = at;
-            self.told(Some(function.name), fault)
-        })
-    }
-
-    fn check_count(
-        &self,
-        function: &'static Function,
-        declared: usize,
-        given: usize,
-        has_last: bool,
-    ) -> Result<(), Box<Error>> {
-        let given = given + usize::from(has_last);
-        let fits = if function.has_rest() { given + 1 >= declared } else { given == declared };
-        if fits {
-            return Ok(());
-        }
-        let want = if function.has_rest() { format!("at least {}", declared - 1) } else { declared.to_string() };
-        Err(self.told(Some(function.name), format!("wrong number of args: want {want} got {given}").into()))
-    }
-
-    fn arguments(
-        &mut self,
-        dot: &Value,
-        function: &'static Function,
-        types: &[Type],
-        rest: &[Operand],
-        last: Option<Value>,
-    ) -> Result<Vec<Value>, Box<Error>> {
-        let type_at = |index: usize| types.get(index).or(types.last()).copied().unwrap_or(Type::Any);
-        let mut arguments = Vec::with_capacity(rest.len() + 1);
-        for (index, operand) in rest.iter().enumerate() {
-            arguments.push(self.argument(dot, type_at(index), operand)?);
-        }
-        if let Some(last) = last {
-            let declared = if function.has_rest() { type_at(rest.len()) } else { type_at(usize::MAX) };
-            arguments.push(self.checked(last, declared)?);
-        }
-        Ok(arguments)
-    }
-
-    /// `and` and `or` look at no more arguments than they need.
-    fn short_circuit(&mut self, dot: &Value, ends_on: bool, rest: &[Operand], last: Option<Value>) -> Evaluated {
-        let mut value = Value::Absent;
-        for operand in rest {
-            value = self.argument(dot, Type::Raw, operand)?;
-            if value.is_true() == ends_on {
-                return Ok(value);
-            }
-        }
-        Ok(last.unwrap_or(value))
-    }
-
-    fn argument(&mut self, dot: &Value, declared: Type, operand: &Operand) -> Evaluated {
-        self.at = operand.at;
-        let value = match &operand.term {
-            Term::Dot => dot.clone(),
-            Term::Nil if declared.takes_nil() => return Ok(Value::Nil),
-            Term::Nil => return Err(self.error(format!("cannot assign nil to {}", declared.name()))),
-            Term::Field(names) => self.field_node(dot, operand.at, names, &[], None)?,
-            Term::Variable(name, names) => self.variable(dot, operand.at, name, names, &[], None)?,
-            Term::Pipe(pipe) => with_stack(|| self.pipe(dot, pipe))?,
-            Term::Function(function) => {
-                self.at = operand.at;
-                self.call(dot, function, operand.at, &[], None)?
-            }
-            Term::Chain(inner, names) => self.chain(dot, operand.at, inner, names, &[], None)?,
-            constant => return self.typed_constant(declared, constant),
-        };
-        self.checked(value, declared)
-    }
-
-    /// A constant where a type is asked for.
-    fn typed_constant(&self, declared: Type, term: &Term) -> Evaluated {
-        match (declared, term) {
-            (Type::Any | Type::Raw, term) => self.constant(term),
-            (Type::Bool, Term::Bool(truth)) => Ok(Value::Bool(*truth)),
-            (Type::Text | Type::HashAlgorithm, Term::Text(text)) => Ok(Value::Text(text.clone())),
-            (Type::Int, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Int(*number)),
-            (Type::Int64, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Int64(*number)),
-            (Type::Duration, Term::Number(Number { integer: Some(number), .. })) => Ok(Value::Duration(*number)),
-            (Type::Uint32, Term::Number(Number { unsigned: Some(number), .. })) => Ok(Value::Uint64(*number)),
-            (Type::Float, Term::Number(Number { float: Some(number), .. })) => Ok(Value::Float(*number)),
-            _ => Err(self.error(format!("expected {}", declared.name()))),
-        }
-    }
-
-    fn checked(&self, value: Value, declared: Type) -> Evaluated {
-        if matches!(value, Value::Absent) {
-            return if declared.takes_nil() {
-                Ok(value)
-            } else {
-                Err(self.error(format!("invalid value; expected {}", declared.name())))
-            };
-        }
-        if declared.takes(&value) {
-            return Ok(value);
-        }
-        Err(self.error(format!("wrong type for value; expected {}; got {}", declared.name(), value.type_name())))
     }
 }

@@ -171,7 +171,18 @@ macro_rules! nilable_parameter {
     };
 }
 
-nilable_parameter!(Dict, Dict, Value::Dict(dict) => dict);
+impl Parameter for Nilable<Dict> {
+    const TYPE: Type = Type::Dict;
+
+    fn take(arguments: &mut std::vec::IntoIter<Value>) -> Result<Self, Fault> {
+        match arguments.next() {
+            Some(Value::Dict(dict)) => Ok(Nilable(Some(dict).filter(|dict| !dict.is_nil))),
+            Some(Value::Nil | Value::Absent) => Ok(Nilable(None)),
+            _ => Fault::wrong("an argument is missing or of another type"),
+        }
+    }
+}
+
 nilable_parameter!(List, List, Value::List(list) => list);
 nilable_parameter!(Rc<Version>, Version, Value::Version(version) => version);
 

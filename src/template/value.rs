@@ -140,6 +140,8 @@ impl Deref for List {
 #[derive(Clone, Debug)]
 pub(super) struct Dict {
     pub(super) of: Of,
+    /// A nil map: empty, and null in JSON.
+    pub(super) is_nil: bool,
     entries: Rc<RefCell<Entries>>,
 }
 
@@ -149,7 +151,12 @@ pub(super) type Entries = BTreeMap<Text, Value>;
 impl Dict {
     /// Only `Run::dict` calls this: it sees that dicts which contain each other are taken apart in the end.
     pub(super) fn new(of: Of, entries: Entries) -> Self {
-        Self { of, entries: Rc::new(RefCell::new(entries)) }
+        Self { of, is_nil: false, entries: Rc::new(RefCell::new(entries)) }
+    }
+
+    /// The nil map. Nothing is ever put into it.
+    pub(super) fn nil() -> Self {
+        Self { of: Of::Any, is_nil: true, entries: Rc::default() }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Value> {
@@ -319,7 +326,10 @@ impl Value {
             }
             (Self::Dict(a), Self::Dict(b)) => {
                 let same = |(key, value): (&Text, &Self)| b.get(key).is_some_and(|b| value.is_equal(&b, depth - 1));
-                a.of == b.of && a.len() == b.len() && (a.is_same(b) || a.entries().iter().all(same))
+                a.of == b.of
+                    && a.is_nil == b.is_nil
+                    && a.len() == b.len()
+                    && (a.is_same(b) || a.entries().iter().all(same))
             }
             (Self::Time(a), Self::Time(b)) => a == b,
             (Self::Version(a), Self::Version(b)) => a == b,

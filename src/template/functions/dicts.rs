@@ -30,14 +30,10 @@ fn set(run: &mut Run, dict: Nilable<Dict>, key: Text, value: Value) -> Result<Di
     Ok(dict)
 }
 
-fn unset(run: &mut Run, dict: Nilable<Dict>, key: Text) -> Result<Dict, Fault> {
-    match dict.0 {
-        Some(dict) => {
-            dict.unset(&key);
-            Ok(dict)
-        }
-        None => run.dict(Entries::new()),
-    }
+fn unset(dict: Nilable<Dict>, key: Text) -> Dict {
+    let dict = dict.0.unwrap_or_else(Dict::nil);
+    dict.unset(&key);
+    dict
 }
 
 fn has_key(dict: Nilable<Dict>, key: Text) -> bool {
@@ -80,6 +76,7 @@ fn merge_overwrite(run: &mut Run, into: Nilable<Dict>, others: Rest<Nilable<Dict
 fn merged(run: &mut Run, into: Nilable<Dict>, others: Rest<Nilable<Dict>>, overwrites: bool) -> Result<Value, Fault> {
     let into = match into.0 {
         Some(into) => into,
+        None if others.0.is_empty() => return Ok(Value::Dict(Dict::nil())),
         None => run.dict(Entries::new())?,
     };
     for other in others.0.into_iter().filter_map(|other| other.0) {
@@ -118,6 +115,9 @@ fn merge_into(run: &mut Run, into: &Dict, from: &Dict, overwrites: bool, depth: 
 }
 
 fn deep_copy(run: &mut Run, value: Value) -> Result<Value, Fault> {
+    if value.is_nil() {
+        return Fault::wrong("there is nothing to copy");
+    }
     copied(run, &value, DEEPEST_VALUE)
 }
 
@@ -139,6 +139,8 @@ pub(super) fn copied(run: &mut Run, value: &Value, depth: usize) -> Result<Value
             let copy = if dict.of == Of::Text { run.text_dict(entries)? } else { run.dict(entries)? };
             Ok(Value::Dict(copy))
         }
+        // What is in a version is private, and not copied by the original.
+        Value::Version(_) => Ok(Value::Version(std::rc::Rc::default())),
         other => Ok(other.clone()),
     }
 }

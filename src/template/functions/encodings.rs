@@ -90,25 +90,23 @@ fn wrong_base32_at(text: &[u8]) -> usize {
     for (group, letters) in text.chunks(8).enumerate() {
         let begin = group * 8;
         for (index, byte) in letters.iter().copied().enumerate() {
-            if byte == b'=' && index >= 2 {
+            let after = text.len() - begin - index - 1;
+            if byte == b'=' && index >= 2 && after < 8 {
                 let padding = &letters[index..];
-                if padding.len() + index < 8 {
+                if after + index < 7 {
                     return text.len();
                 }
                 if let Some(other) = padding.iter().position(|byte| *byte != b'=') {
                     return begin + index + other - 1;
                 }
-                if matches!(index, 3 | 6) {
-                    return begin + index;
-                }
-                return (begin + 8).min(text.len());
+                return begin + index;
             }
             if !is_letter(byte) {
                 return begin + index;
             }
         }
         if letters.len() < 8 {
-            return text.len();
+            return begin;
         }
     }
     text.len()

@@ -61,6 +61,7 @@ fn write(run: &mut Run, value: &Value, style: Style, depth: usize, out: &mut Str
             close(list.is_empty(), style, depth, out);
             out.push(']');
         }
+        Value::Dict(dict) if dict.is_nil => *out += "null",
         Value::Dict(dict) => write_entries(run, dict.entries(), style, depth, out)?,
     }
     Ok(())

@@ -1,17 +1,16 @@
 //! Private and public keys: read, written, made and used.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+mod generate;
+mod public;
+mod sign;
+
+pub(super) use self::public::PublicKey;
+use rsa::PrivateKey as RsaPrivateKey;
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
 use rsa::pkcs8::DecodePrivateKey;
-use rsa::signature::{SignatureEncoding, Signer};
-use rsa::traits::PublicKeyParts;
-use rsa::{Pkcs1v15Sign, PrivateKey as RsaPrivateKey};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::super::bounds::cost;
 use super::super::error::Fault;
-use super::super::run::Run;
 use super::der::{self, Reader, tag};
 use super::pem::Block;
 
@@ -58,36 +57,6 @@ impl Curve {
             Self::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
             Self::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
             Self::P521 => p521::PublicKey::from_sec1_bytes(point).is_ok(),
-        }
-    }
-}
-
-/// A public key.
-pub(super) enum PublicKey {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
-    Elliptic { curve: Curve, point: Vec<u8> },
-    Ed25519(Vec<u8>),
-    X25519(Vec<u8>),
-}
-
-impl PublicKey {
-    /// As PKIX has it.
-    pub(super) fn to_pkix(&self) -> Vec<u8> {
-        let (algorithm, key) = match self {
-            Self::Rsa { .. } => (der::sequence(&[&rsa_object(), &NULL[..]]), self.bits()),
-            Self::Elliptic { curve, .. } => (der::sequence(&[&elliptic_object(), &curve.object()]), self.bits()),
-            Self::Ed25519(_) => (der::sequence(&[&ed25519_object()]), self.bits()),
-            Self::X25519(_) => (der::sequence(&[&x25519_object()]), self.bits()),
-        };
-        der::sequence(&[&algorithm, &der::bits(&key)])
-    }
-
-    /// The key itself, whose SHA-1 digest makes its id.
-    pub(super) fn bits(&self) -> Vec<u8> {
-        match self {
-            Self::Rsa { modulus, exponent } => der::sequence(&[&der::integer(modulus), &der::integer(exponent)]),
-            Self::Elliptic { point, .. } => point.clone(),
-            Self::Ed25519(key) | Self::X25519(key) => key.clone(),
         }
     }
 }
@@ -245,106 +214,6 @@ impl PrivateKey {
         };
         Ok(Zeroizing::new(der::sequence(&[&der::integer(&[0]), &algorithm, &der::octets(&key)])))
     }
-
-    /// The public half.
-    pub(super) fn public(&self) -> Result<PublicKey, Fault> {
-        Ok(match self {
-            Self::Rsa(key) => PublicKey::Rsa {
-                modulus: key.n().to_be_bytes_trimmed_vartime().to_vec(),
-                exponent: key.e().to_be_bytes_trimmed_vartime().to_vec(),
-            },
-            Self::Elliptic { curve, point, .. } => PublicKey::Elliptic { curve: *curve, point: point.clone() },
-            Self::Ed25519(seed) => PublicKey::Ed25519(ed25519(seed)?.public_key().as_ref().to_vec()),
-            Self::X25519(_) | Self::Dsa(_) => {
-                return Fault::wrong("only RSA, ECDSA and Ed25519 keys make certificates");
-            }
-        })
-    }
-
-    /// The algorithm by which it signs, and the signature of a message: the same each time.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
-        const FAILED: &str = "the key cannot sign";
-        let elliptic = |last| der::sequence(&[&der::object(&[1, 2, 840, 10045, 4, 3, last])]);
-        Ok(match self {
-            Self::Rsa(key) => {
-                let signature =
-                    key.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message)).map_err(|_| FAILED)?;
-                (der::sequence(&[&der::object(&[1, 2, 840, 113_549, 1, 1, 11]), &NULL[..]]), signature)
-            }
-            Self::Elliptic { curve: Curve::P256, private, .. } => {
-                let key = p256::ecdsa::SigningKey::from_slice(private).map_err(|_| FAILED)?;
-                let signature: p256::ecdsa::DerSignature = key.try_sign(message).map_err(|_| FAILED)?;
-                (elliptic(2), signature.to_vec())
-            }
-            Self::Elliptic { curve: Curve::P384, private, .. } => {
-                let key = p384::ecdsa::SigningKey::from_slice(private).map_err(|_| FAILED)?;
-                let signature: p384::ecdsa::DerSignature = key.try_sign(message).map_err(|_| FAILED)?;
-                (elliptic(3), signature.to_vec())
-            }
-            Self::Elliptic { curve: Curve::P521, private, .. } => {
-                let key = p521::ecdsa::SigningKey::from_slice(private).map_err(|_| FAILED)?;
-                let signature: p521::ecdsa::DerSignature = key.try_sign(message).map_err(|_| FAILED)?;
-                (elliptic(4), signature.to_vec())
-            }
-            Self::Ed25519(seed) => {
-                let signature = ed25519(seed)?.sign(message);
-                (der::sequence(&[&ed25519_object()]), signature.as_ref().to_vec())
-            }
-            Self::X25519(_) | Self::Dsa(_) => return Fault::wrong(FAILED),
-        })
-    }
-
-    /// A new RSA key.
-    pub(super) fn generate_rsa(run: &mut Run, bits: usize) -> Result<Self, Fault> {
-        run.budget.spend(if bits > 2048 { cost::RSA_4096 } else { cost::RSA_2048 })?;
-        let key = RsaPrivateKey::new(run.chance.stream(), bits).map_err(|_| Fault::from("no RSA key can be made"))?;
-        Ok(Self::Rsa(Box::new(key)))
-    }
-
-    /// A new key on the curve P-256.
-    pub(super) fn generate_elliptic(run: &mut Run) -> Result<Self, Fault> {
-        run.budget.spend(cost::SIGNATURE)?;
-        loop {
-            let mut number = Zeroizing::new([0; 32]);
-            run.chance.fill(&mut *number);
-            // One in four thousand millions is too big, or 0.
-            if let Some(key) = Self::elliptic(Curve::P256, &*number) {
-                return Ok(key);
-            }
-        }
-    }
-
-    /// A new Ed25519 key.
-    pub(super) fn generate_ed25519(run: &mut Run) -> Self {
-        let mut seed = Zeroizing::new([0; 32]);
-        run.chance.fill(&mut *seed);
-        Self::Ed25519(seed)
-    }
-
-    /// A new DSA key with a group of its own, of 2 048 and 256 bits.
-    pub(super) fn generate_dsa(run: &mut Run) -> Result<Self, Fault> {
-        run.budget.spend(cost::DSA)?;
-        let group =
-            dsa::Components::try_generate_from_rng_with_key_size(run.chance.stream(), dsa::KeySize::DSA_2048_256);
-        let group = group.map_err(|_| Fault::from("no DSA group can be made"))?;
-        let key = dsa::SigningKey::try_generate_from_rng_with_components(run.chance.stream(), group);
-        let key = key.map_err(|_| Fault::from("no DSA key can be made"))?;
-        let public = key.verifying_key();
-        let number = |number: &dsa::BoxedUint| Zeroizing::new(der::integer(&number.to_be_bytes()));
-        let group = public.components();
-        Ok(Self::Dsa(Zeroizing::new(der::sequence(&[
-            &der::integer(&[0]),
-            &number(group.p()),
-            &number(group.q()),
-            &number(group.g()),
-            &number(public.y()),
-            &number(key.x()),
-        ]))))
-    }
-}
-
-fn ed25519(seed: &[u8; 32]) -> Result<Ed25519KeyPair, Fault> {
-    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| "the Ed25519 key cannot be used".into())
 }
 
 /// Six numbers.

@@ -29,11 +29,19 @@ fn prepend(list: Value, value: Value) -> Result<Vec<Value>, Fault> {
 }
 
 fn chunk(run: &mut Run, size: i64, list: Value) -> Result<Value, Fault> {
+    const OUT_OF_RANGE: &str = "makeslice: len out of range";
     let list = list_of(&list)?;
-    if size <= 0 && !(size < 0 && list.is_empty()) {
-        return Fault::wrong("makeslice: len out of range");
-    }
-    let size = usize::try_from(size).unwrap_or(1);
+    let size = match usize::try_from(size) {
+        Ok(0) => return Fault::wrong(OUT_OF_RANGE),
+        Ok(size) => size,
+        // What the original's arithmetic makes of a negative size.
+        Err(_) => match (list.len(), usize::try_from(size.unsigned_abs()).unwrap_or(usize::MAX)) {
+            (0, _) => return Fault::wrong(OUT_OF_RANGE),
+            (1, _) => 1,
+            (length, size) if length - 1 <= size => return run.list(Of::List, Vec::new()).map(Value::List),
+            _ => return Fault::wrong(OUT_OF_RANGE),
+        },
+    };
     let chunks: Result<Vec<_>, _> =
         list.chunks(size).map(|chunk| run.list(Of::Any, chunk.to_vec()).map(Value::List)).collect();
     run.list(Of::List, chunks?).map(Value::List)
@@ -108,7 +116,7 @@ fn slice(run: &mut Run, list: Value, bounds: Rest<Value>) -> Result<Value, Fault
         return Ok(Value::Nil);
     }
     let bound = |index: usize, otherwise: usize| match bounds.0.get(index) {
-        Some(value) => usize::try_from(integer_of(value)).unwrap_or(usize::MAX),
+        Some(value) => usize::try_from(integer_of(run, value)).unwrap_or(usize::MAX),
         None => otherwise,
     };
     let (start, end) = (bound(0, 0), bound(1, list.len()));

@@ -1,23 +1,28 @@
 //! Numbers. Texts count as numbers as in Go's `cast`: what cannot be read is 0.
 
-use std::str::FromStr;
+mod decimals;
+mod ranges;
 
-use bigdecimal::num_bigint::BigInt;
-use bigdecimal::{BigDecimal, Zero};
+use self::decimals::{add1f, addf, divf, mulf, subf};
+use self::ranges::{seq, until, until_step};
+use std::cmp::Ordering;
 
-use super::super::bounds::LONGEST_RANGE;
+use super::super::Dialect;
 use super::super::error::Fault;
 use super::super::literal;
 use super::super::print;
 use super::super::run::Run;
-use super::super::signature::{Int64, Ints, Rest};
+use super::super::signature::{Int64, Rest};
 use super::super::value::{Text, Value};
 use super::{Function, both};
 
-/// A value as an integer.
-pub(super) fn integer_of(value: &Value) -> i64 {
+/// A value as an integer. The originals have two versions of one library.
+pub(super) fn integer_of(run: &Run, value: &Value) -> i64 {
+    let is_newer = run.dialect == Dialect::ExternalSecrets;
+    let whole_part = if is_newer { whole_part } else { without_zero_fraction };
     match value {
         Value::Int(number) | Value::Int64(number) => *number,
+        Value::Duration(number) if is_newer => *number,
         Value::Uint8(number) => i64::from(*number),
         Value::Uint64(number) => number.cast_signed(),
         Value::Month(number) | Value::Weekday(number) => i64::from(*number),
@@ -42,8 +47,19 @@ fn truncated(number: f64) -> i64 {
     }
 }
 
-/// `3.00` is `3`; `3.10` stays, and is no integer.
+/// `3.10` is `3`, and `.5` is `0`; what is no number stays as it is.
 fn whole_part(text: &str) -> &str {
+    let Some((whole, fraction)) = text.split_once('.') else { return text };
+    let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+    match digits.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        true if digits.is_empty() => "0",
+        true => whole,
+        false => text,
+    }
+}
+
+/// `3.00` is `3`; `3.10` stays, and is no integer.
+fn without_zero_fraction(text: &str) -> &str {
     let mut found_zero = false;
     for (at, byte) in text.bytes().enumerate().rev() {
         match byte {
@@ -57,8 +73,9 @@ fn whole_part(text: &str) -> &str {
 }
 
 /// A value as a float.
-pub(super) fn float_of(value: &Value) -> f64 {
+pub(super) fn float_of(run: &Run, value: &Value) -> f64 {
     match value {
+        Value::Duration(number) if run.dialect == Dialect::ExternalSecrets => to_float(*number),
         Value::Float(number) => *number,
         Value::Int(number) | Value::Int64(number) => to_float(*number),
         Value::Uint8(number) => f64::from(*number),
@@ -90,16 +107,16 @@ fn atoi(text: Text) -> i64 {
     }
 }
 
-fn int(value: Value) -> i64 {
-    integer_of(&value)
+fn int(run: &mut Run, value: Value) -> i64 {
+    integer_of(run, &value)
 }
 
-fn int64(value: Value) -> Int64 {
-    Int64(integer_of(&value))
+fn int64(run: &mut Run, value: Value) -> Int64 {
+    Int64(integer_of(run, &value))
 }
 
-fn float64(value: Value) -> f64 {
-    float_of(&value)
+fn float64(run: &mut Run, value: Value) -> f64 {
+    float_of(run, &value)
 }
 
 fn to_decimal(run: &mut Run, value: Value) -> Result<Int64, Fault> {
@@ -108,67 +125,80 @@ fn to_decimal(run: &mut Run, value: Value) -> Result<Int64, Fault> {
     Ok(Int64(i64::from_str_radix(text, 8).unwrap_or(0)))
 }
 
-fn add(values: Rest<Value>) -> Int64 {
-    Int64(values.0.iter().fold(0, |sum, value| sum.wrapping_add(integer_of(value))))
+fn add(run: &mut Run, values: Rest<Value>) -> Int64 {
+    Int64(values.0.iter().fold(0, |sum, value| sum.wrapping_add(integer_of(run, value))))
 }
 
-fn add1(value: Value) -> Int64 {
-    Int64(integer_of(&value).wrapping_add(1))
+fn add1(run: &mut Run, value: Value) -> Int64 {
+    Int64(integer_of(run, &value).wrapping_add(1))
 }
 
-fn sub(a: Value, b: Value) -> Int64 {
-    Int64(integer_of(&a).wrapping_sub(integer_of(&b)))
+fn sub(run: &mut Run, a: Value, b: Value) -> Int64 {
+    Int64(integer_of(run, &a).wrapping_sub(integer_of(run, &b)))
 }
 
-fn div(a: Value, b: Value) -> Result<Int64, Fault> {
-    match integer_of(&b) {
+fn div(run: &mut Run, a: Value, b: Value) -> Result<Int64, Fault> {
+    match integer_of(run, &b) {
         0 => Fault::wrong("integer divide by zero"),
-        b => Ok(Int64(integer_of(&a).wrapping_div(b))),
+        b => Ok(Int64(integer_of(run, &a).wrapping_div(b))),
     }
 }
 
-fn modulo(a: Value, b: Value) -> Result<Int64, Fault> {
-    match integer_of(&b) {
+fn modulo(run: &mut Run, a: Value, b: Value) -> Result<Int64, Fault> {
+    match integer_of(run, &b) {
         0 => Fault::wrong("integer divide by zero"),
-        b => Ok(Int64(integer_of(&a).wrapping_rem(b))),
+        b => Ok(Int64(integer_of(run, &a).wrapping_rem(b))),
     }
 }
 
-fn mul(first: Value, others: Rest<Value>) -> Int64 {
-    Int64(others.0.iter().fold(integer_of(&first), |product, value| product.wrapping_mul(integer_of(value))))
+fn mul(run: &mut Run, first: Value, others: Rest<Value>) -> Int64 {
+    let first = integer_of(run, &first);
+    Int64(others.0.iter().fold(first, |product, value| product.wrapping_mul(integer_of(run, value))))
 }
 
-fn max(first: Value, others: Rest<Value>) -> Int64 {
-    Int64(others.0.iter().map(integer_of).fold(integer_of(&first), i64::max))
+fn max(run: &mut Run, first: Value, others: Rest<Value>) -> Int64 {
+    let first = integer_of(run, &first);
+    Int64(others.0.iter().map(|value| integer_of(run, value)).fold(first, i64::max))
 }
 
-fn min(first: Value, others: Rest<Value>) -> Int64 {
-    Int64(others.0.iter().map(integer_of).fold(integer_of(&first), i64::min))
+fn min(run: &mut Run, first: Value, others: Rest<Value>) -> Int64 {
+    let first = integer_of(run, &first);
+    Int64(others.0.iter().map(|value| integer_of(run, value)).fold(first, i64::min))
 }
 
-fn maxf(first: Value, others: Rest<Value>) -> f64 {
-    // Go's Max gives NaN if one is; Rust's would not.
-    let greater = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
-    others.0.iter().map(float_of).fold(float_of(&first), greater)
+fn maxf(run: &mut Run, first: Value, others: Rest<Value>) -> f64 {
+    let first = float_of(run, &first);
+    others.0.iter().map(|value| float_of(run, value)).fold(first, |a, b| chosen(a, b, Ordering::Greater))
 }
 
-fn minf(first: Value, others: Rest<Value>) -> f64 {
-    let less = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) };
-    others.0.iter().map(float_of).fold(float_of(&first), less)
+fn minf(run: &mut Run, first: Value, others: Rest<Value>) -> f64 {
+    let first = float_of(run, &first);
+    others.0.iter().map(|value| float_of(run, value)).fold(first, |a, b| chosen(a, b, Ordering::Less))
 }
 
-fn floor(value: Value) -> f64 {
-    float_of(&value).floor()
+/// The greater or the less, as Go has it: no number if one is none, and 0 is greater than -0.
+fn chosen(a: f64, b: f64, which: Ordering) -> f64 {
+    match a.partial_cmp(&b) {
+        None => f64::NAN,
+        Some(Ordering::Equal) if a.total_cmp(&b) == which => a,
+        Some(Ordering::Equal) => b,
+        Some(order) if order == which => a,
+        Some(_) => b,
+    }
 }
 
-fn ceil(value: Value) -> f64 {
-    float_of(&value).ceil()
+fn floor(run: &mut Run, value: Value) -> f64 {
+    float_of(run, &value).floor()
 }
 
-fn round(value: Value, places: i64, round_on: Rest<f64>) -> f64 {
+fn ceil(run: &mut Run, value: Value) -> f64 {
+    float_of(run, &value).ceil()
+}
+
+fn round(run: &mut Run, value: Value, places: i64, round_on: Rest<f64>) -> f64 {
     let round_on = round_on.0.first().copied().unwrap_or(0.5);
     let power = power_of_ten(places);
-    let digit = power * float_of(&value);
+    let digit = power * float_of(run, &value);
     let fraction = digit - digit.trunc();
     let rounded = if fraction >= round_on { digit.ceil() } else { digit.floor() };
     rounded / power
@@ -183,107 +213,6 @@ fn power_of_ten(exponent: i64) -> f64 {
         return 0.0;
     }
     format!("1e{exponent}").parse().unwrap_or(0.0)
-}
-
-/// As Go's decimals compute: exactly, and division to 16 places.
-fn decimals(
-    first: f64,
-    others: &[Value],
-    operation: fn(BigDecimal, BigDecimal) -> Result<BigDecimal, Fault>,
-) -> Result<f64, Fault> {
-    let mut result = decimal(first)?;
-    for other in others {
-        result = operation(result, decimal(float_of(other))?)?;
-    }
-    // The text of a decimal is exact, and the nearest float of a text is what Go gives.
-    Ok(result.to_scientific_notation().parse().unwrap_or(f64::NAN))
-}
-
-fn decimal(number: f64) -> Result<BigDecimal, Fault> {
-    if !number.is_finite() {
-        return Fault::wrong("cannot create a decimal from infinity or no number");
-    }
-    BigDecimal::from_str(&format!("{number:e}")).map_err(|_| "cannot create a decimal".into())
-}
-
-fn add1f(value: Value) -> Result<f64, Fault> {
-    decimals(float_of(&value), &[Value::Int(1)], |a, b| Ok(a + b))
-}
-
-fn addf(values: Rest<Value>) -> Result<f64, Fault> {
-    decimals(0.0, &values.0, |a, b| Ok(a + b))
-}
-
-fn subf(first: Value, others: Rest<Value>) -> Result<f64, Fault> {
-    decimals(float_of(&first), &others.0, |a, b| Ok(a - b))
-}
-
-fn mulf(run: &mut Run, first: Value, others: Rest<Value>) -> Result<f64, Fault> {
-    run.budget.spend(others.0.len().saturating_mul(others.0.len()))?;
-    decimals(float_of(&first), &others.0, |a, b| Ok(a * b))
-}
-
-fn divf(run: &mut Run, first: Value, others: Rest<Value>) -> Result<f64, Fault> {
-    run.budget.spend(others.0.len().saturating_mul(1024))?;
-    decimals(float_of(&first), &others.0, |a, b| {
-        if b.is_zero() {
-            return Fault::wrong("decimal division by 0");
-        }
-        Ok(quotient(&a, &b))
-    })
-}
-
-/// The quotient to 16 places, half away from zero.
-fn quotient(a: &BigDecimal, b: &BigDecimal) -> BigDecimal {
-    const PLACES: i64 = 16;
-    let (mut dividend, a_scale) = a.as_bigint_and_exponent();
-    let (mut divisor, b_scale) = b.as_bigint_and_exponent();
-    let shift = PLACES + b_scale - a_scale;
-    let power = BigInt::from(10).pow(u32::try_from(shift.unsigned_abs()).unwrap_or(u32::MAX));
-    if shift >= 0 {
-        dividend *= power;
-    } else {
-        divisor *= power;
-    }
-    let (mut whole, rest) = (&dividend / &divisor, &dividend % &divisor);
-    if rest.magnitude() * 2_u8 >= *divisor.magnitude() {
-        whole += if dividend.sign() == divisor.sign() { 1 } else { -1 };
-    }
-    BigDecimal::new(whole, PLACES)
-}
-
-fn until(run: &mut Run, count: i64) -> Result<Ints, Fault> {
-    until_step(run, 0, count, if count < 0 { -1 } else { 1 })
-}
-
-fn until_step(run: &mut Run, start: i64, stop: i64, step: i64) -> Result<Ints, Fault> {
-    range(run, start, stop, step).map(Ints)
-}
-
-fn range(run: &mut Run, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, Fault> {
-    if step == 0 || (stop < start) != (step < 0) {
-        return Ok(Vec::new());
-    }
-    let distance = i128::from(stop) - i128::from(start);
-    let count = (distance.unsigned_abs()).div_ceil(i128::from(step).unsigned_abs());
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count > LONGEST_RANGE {
-        return Err(Fault::TooMuch("the list would be longer than a template may make one"));
-    }
-    run.budget.spend(count.saturating_mul(32))?;
-    Ok((0..count).scan(start, |next, _| Some(std::mem::replace(next, next.saturating_add(step)))).collect())
-}
-
-fn seq(run: &mut Run, parameters: Rest<i64>) -> Result<String, Fault> {
-    let (start, step, end) = match parameters.0.as_slice() {
-        [end] => (1, if *end < 1 { -1 } else { 1 }, *end),
-        [start, end] => (*start, if end < start { -1 } else { 1 }, *end),
-        [start, step, end] if end >= start || *step <= 0 => (*start, *step, *end),
-        _ => return Ok(String::new()),
-    };
-    let beyond = end.wrapping_add(if end < start { -1 } else { 1 });
-    let numbers = range(run, start, beyond, step)?;
-    Ok(numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" "))
 }
 
 pub(super) fn table() -> Vec<Function> {

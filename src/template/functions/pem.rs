@@ -1,5 +1,6 @@
 //! PEM as Go's `encoding/pem` reads and writes it: forgiving about what stands around a block, strict about the block.
 
+use super::texts::shapes::trim_space;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -10,7 +11,7 @@ use super::super::error::Fault;
 use super::super::run::Run;
 use super::super::value::Text;
 use super::encodings::decode_base64;
-use super::texts::{find, trim_space};
+use super::texts::find;
 use super::{Function, external};
 
 /// One block.

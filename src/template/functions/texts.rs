@@ -1,11 +1,21 @@
 //! Texts.
 
+mod parts;
+pub(super) mod shapes;
+mod words;
+
+use self::parts::{join, sort_alpha, split, split_list, splitn, to_strings};
+use self::shapes::{
+    abbrev, abbrevboth, indent, nindent, repeat, substr, trim, trim_all, trim_prefix, trim_suffix, trunc, wrap,
+    wrap_with,
+};
+use self::words::{camelcase, kebabcase, snakecase};
 use super::super::error::Fault;
 use super::super::print;
 use super::super::run::Run;
 use super::super::signature::Rest;
 use super::super::unicode::{self, characters, is_space};
-use super::super::value::{Entries, Text, Value};
+use super::super::value::{Text, Value};
 use super::{Function, both};
 
 /// A value as Sprig makes a text of it.
@@ -34,36 +44,6 @@ pub(super) fn texts_of(run: &mut Run, value: &Value) -> Result<Vec<Text>, Fault>
 /// Where a part of a text begins.
 pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     memchr::memmem::find(text, part)
-}
-
-fn trim(text: Text) -> Text {
-    trim_space(&text).into()
-}
-
-/// Without white space at both ends; bytes that are no UTF-8 are none.
-pub(super) fn trim_space(text: &[u8]) -> &[u8] {
-    let keeps = |(_, character): &(usize, char)| !is_space(*character);
-    let Some((begin, _)) = characters(text).find(keeps) else { return &[] };
-    let last = characters(text).filter(keeps).last().map_or(begin, |(at, _)| at);
-    let width = unicode::decode(&text[last..]).1;
-    &text[begin..last + width]
-}
-
-fn trim_all(cutset: Text, text: Text) -> Text {
-    let cutset: Vec<char> = characters(&cutset).map(|(_, character)| character).collect();
-    let keeps = |(_, character): &(usize, char)| !cutset.contains(character);
-    let Some((begin, _)) = characters(&text).find(keeps) else { return Text::default() };
-    let last = characters(&text).filter(keeps).last().map_or(begin, |(at, _)| at);
-    let width = unicode::decode(&text[last..]).1;
-    text[begin..last + width].into()
-}
-
-fn trim_suffix(suffix: Text, text: Text) -> Text {
-    text.strip_suffix(&*suffix).map_or_else(|| text.clone(), Text::from)
-}
-
-fn trim_prefix(prefix: Text, text: Text) -> Text {
-    text.strip_prefix(&*prefix).map_or_else(|| text.clone(), Text::from)
 }
 
 fn upper(text: Text) -> String {
@@ -118,120 +98,21 @@ fn swapcase(text: Text) -> String {
 
 fn initials(text: Text) -> String {
     let mut begins = true;
-    let first = |(_, character): &(usize, char)| {
+    let first = |character: &char| {
         if is_space(*character) {
             begins = true;
             return false;
         }
         std::mem::take(&mut begins)
     };
-    characters(&text).filter(first).map(|(_, character)| character).collect()
+    // The original takes each byte for a character of Latin-1.
+    text.iter().map(|byte| char::from(*byte)).filter(first).collect()
 }
 
 fn nospace(text: Text) -> Text {
     // The original looks at bytes as if they were characters of Latin-1.
     let kept: String = text.iter().map(|byte| char::from(*byte)).filter(|character| !is_space(*character)).collect();
     if kept.chars().count() == text.len() { text } else { kept.into() }
-}
-
-fn repeat(run: &mut Run, count: i64, text: Text) -> Result<Vec<u8>, Fault> {
-    let Ok(count) = usize::try_from(count) else { return Fault::wrong("negative Repeat count") };
-    run.budget.spend(text.len().saturating_mul(count))?;
-    Ok(text.repeat(count))
-}
-
-fn substr(start: i64, end: i64, text: Text) -> Result<Text, Fault> {
-    let position = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
-    let part = if start < 0 {
-        text.get(..position(end))
-    } else if end < 0 || position(end) > text.len() {
-        text.get(position(start)..)
-    } else {
-        text.get(position(start)..position(end))
-    };
-    part.map(Text::from).ok_or_else(|| "slice bounds out of range".into())
-}
-
-fn trunc(length: i64, text: Text) -> Text {
-    let wanted = usize::try_from(length.unsigned_abs()).unwrap_or(usize::MAX);
-    match wanted {
-        _ if wanted >= text.len() => text,
-        _ if length < 0 => text[text.len() - wanted..].into(),
-        _ => text[..wanted].into(),
-    }
-}
-
-fn abbrev(width: i64, text: Text) -> Text {
-    if width < 4 { text } else { abbreviated(&text, 0, usize::try_from(width).unwrap_or(usize::MAX)).into() }
-}
-
-fn abbrevboth(left: i64, right: i64, text: Text) -> Text {
-    if right < 4 || left > 0 && right < 7 {
-        return text;
-    }
-    let offset = usize::try_from(left).unwrap_or(0);
-    abbreviated(&text, offset, usize::try_from(right).unwrap_or(usize::MAX)).into()
-}
-
-fn abbreviated(text: &[u8], offset: usize, width: usize) -> Vec<u8> {
-    if text.len() <= width {
-        return text.to_vec();
-    }
-    let room = width - 3;
-    let mut offset = offset.min(text.len());
-    if text.len() - offset < room {
-        offset = text.len() - room;
-    }
-    if offset <= 4 {
-        return [&text[..room], b"..."].concat();
-    }
-    if width < 7 {
-        return Vec::new();
-    }
-    if offset + room < text.len() {
-        return [b"...".to_vec(), abbreviated(&text[offset..], 0, room)].concat();
-    }
-    [b"...", &text[text.len() - room..]].concat()
-}
-
-fn wrap(width: i64, text: Text) -> Vec<u8> {
-    wrapped(&text, width, b"\n", false)
-}
-
-fn wrap_with(run: &mut Run, width: i64, separator: Text, text: Text) -> Result<Vec<u8>, Fault> {
-    run.budget.spend(text.len().saturating_mul(separator.len()))?;
-    let separator = if separator.is_empty() { b"\n" } else { &*separator };
-    Ok(wrapped(&text, width, separator, true))
-}
-
-fn wrapped(text: &[u8], width: i64, separator: &[u8], breaks_words: bool) -> Vec<u8> {
-    let width = usize::try_from(width).unwrap_or(1).max(1);
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while rest.len() > width {
-        if rest[0] == b' ' {
-            rest = &rest[1..];
-            continue;
-        }
-        let space = match rest[..=width].iter().rposition(|byte| *byte == b' ') {
-            Some(space) => space,
-            None if breaks_words => {
-                out.extend_from_slice(&rest[..width]);
-                out.extend_from_slice(separator);
-                rest = &rest[width..];
-                continue;
-            }
-            None => match rest[width..].iter().position(|byte| *byte == b' ') {
-                Some(space) => width + space,
-                None => break,
-            },
-        };
-        out.extend_from_slice(&rest[..space]);
-        out.extend_from_slice(separator);
-        rest = &rest[space + 1..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 fn contains(part: Text, text: Text) -> bool {
@@ -273,28 +154,6 @@ fn cat(run: &mut Run, values: Rest<Value>) -> Result<Vec<u8>, Fault> {
     Ok(words.join(&b' '))
 }
 
-fn indent(run: &mut Run, spaces: i64, text: Text) -> Result<Vec<u8>, Fault> {
-    let Ok(spaces) = usize::try_from(spaces) else { return Fault::wrong("negative Repeat count") };
-    let lines = 1 + text.iter().filter(|byte| **byte == b'\n').count();
-    run.budget.spend(spaces.saturating_mul(lines))?;
-    let pad = vec![b' '; spaces];
-    let mut out = Vec::with_capacity(text.len() + spaces * lines);
-    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        if index > 0 {
-            out.push(b'\n');
-        }
-        out.extend_from_slice(&pad);
-        out.extend_from_slice(line);
-    }
-    Ok(out)
-}
-
-fn nindent(run: &mut Run, spaces: i64, text: Text) -> Result<Vec<u8>, Fault> {
-    let mut out = indent(run, spaces, text)?;
-    out.insert(0, b'\n');
-    Ok(out)
-}
-
 fn replace(run: &mut Run, old: Text, new: Text, text: Text) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::with_capacity(text.len());
     if old.is_empty() {
@@ -331,87 +190,6 @@ fn to_text(run: &mut Run, value: Value) -> Result<Text, Fault> {
     text_of(run, &value)
 }
 
-/// Parts between separators, at most so many; without a separator, the characters.
-pub(super) fn parts(text: &[u8], separator: &[u8], most: Option<usize>) -> Vec<Text> {
-    if most == Some(0) {
-        return Vec::new();
-    }
-    let mut parts = Vec::new();
-    let mut rest = text;
-    let is_full = |parts: &Vec<Text>| most.is_some_and(|most| parts.len() + 1 >= most);
-    if separator.is_empty() {
-        while !rest.is_empty() && !is_full(&parts) {
-            let (character, width) = unicode::decode(rest);
-            // A wrong byte stays what it is.
-            debug_assert!(width > 0, "{character:?}");
-            parts.push(rest[..width].into());
-            rest = &rest[width..];
-        }
-        if !rest.is_empty() {
-            parts.push(rest.into());
-        }
-        return parts;
-    }
-    while !is_full(&parts) {
-        let Some(at) = find(rest, separator) else { break };
-        parts.push(rest[..at].into());
-        rest = &rest[at + separator.len()..];
-    }
-    parts.push(rest.into());
-    parts
-}
-
-fn split_list(run: &mut Run, separator: Text, text: Text) -> Result<Vec<Text>, Fault> {
-    run.budget.spend(text.len().saturating_mul(8))?;
-    Ok(parts(&text, &separator, None))
-}
-
-fn numbered(run: &mut Run, parts: Vec<Text>) -> Result<Value, Fault> {
-    let named = |(index, part)| (Text::from(format!("_{index}")), Value::Text(part));
-    let entries: Entries = parts.into_iter().enumerate().map(named).collect();
-    run.text_dict(entries).map(Value::Dict)
-}
-
-fn split(run: &mut Run, separator: Text, text: Text) -> Result<Value, Fault> {
-    let parts = split_list(run, separator, text)?;
-    numbered(run, parts)
-}
-
-fn splitn(run: &mut Run, separator: Text, most: i64, text: Text) -> Result<Value, Fault> {
-    run.budget.spend(text.len().saturating_mul(8))?;
-    // A negative number is no bound.
-    let parts = parts(&text, &separator, usize::try_from(most).ok());
-    numbered(run, parts)
-}
-
-fn join(run: &mut Run, separator: Text, list: Value) -> Result<Vec<u8>, Fault> {
-    let texts = texts_of(run, &list)?;
-    let length: usize = texts.iter().map(|text| text.len() + separator.len()).sum();
-    run.budget.spend(length)?;
-    let mut out = Vec::with_capacity(length);
-    for (index, text) in texts.iter().enumerate() {
-        if index > 0 {
-            out.extend_from_slice(&separator);
-        }
-        out.extend_from_slice(text);
-    }
-    Ok(out)
-}
-
-fn to_strings(run: &mut Run, list: Value) -> Result<Vec<Text>, Fault> {
-    texts_of(run, &list)
-}
-
-fn sort_alpha(run: &mut Run, list: Value) -> Result<Vec<Text>, Fault> {
-    let mut texts = match &list {
-        Value::List(_) => texts_of(run, &list)?,
-        other => vec![text_of(run, other)?],
-    };
-    run.budget.spend(texts.len().saturating_mul(16))?;
-    texts.sort();
-    Ok(texts)
-}
-
 fn shuffle(run: &mut Run, text: Text) -> String {
     let mut letters: Vec<char> = characters(&text).map(|(_, character)| character).collect();
     for last in (1..letters.len()).rev() {
@@ -429,173 +207,6 @@ fn fail(_message: Text) -> Result<Text, Fault> {
 
 fn hello() -> &'static str {
     "Hello!"
-}
-
-fn camelcase(text: Text) -> String {
-    let letters: Vec<char> = characters(&text).map(|(_, character)| character).collect();
-    let Some(first) = letters.iter().position(|letter| !is_connector(*letter)) else {
-        return letters.into_iter().collect();
-    };
-    let mut out: String = letters[..first].iter().collect();
-    let mut word_began_upper = unicode::is_upper(letters[first]);
-    let mut current = unicode::to_upper(letters[first]);
-    for letter in &letters[first + 1..] {
-        let before = std::mem::replace(&mut current, *letter);
-        if is_connector(current) && is_connector(before) {
-            out.push(before);
-        } else if is_connector(before) {
-            word_began_upper = unicode::is_upper(current);
-            current = unicode::to_upper(current);
-        } else {
-            if word_began_upper {
-                if unicode::is_upper(current) {
-                    current = unicode::to_lower(current);
-                } else {
-                    word_began_upper = false;
-                }
-            }
-            out.push(before);
-        }
-    }
-    out.push(current);
-    out
-}
-
-fn snakecase(text: Text) -> String {
-    words_joined(&text, '_')
-}
-
-fn kebabcase(text: Text) -> String {
-    words_joined(&text, '-')
-}
-
-fn is_connector(character: char) -> bool {
-    matches!(character, '-' | '_') || is_space(character)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    None,
-    Number,
-    UpperCase,
-    Alphabet,
-    Connector,
-    Punctuation,
-    Other,
-}
-
-impl Word {
-    fn is_visible_break(self) -> bool {
-        !matches!(self, Self::None | Self::Connector | Self::Punctuation)
-    }
-}
-
-/// Words in lower case with a connector between: where a word ends is the original's rule.
-fn words_joined(text: &[u8], connector: char) -> String {
-    let letters: Vec<char> = characters(text).map(|(_, character)| character).collect();
-    let mut out = String::new();
-    let (mut kind, mut word, mut rest) = next_word(&letters);
-    while !rest.is_empty() {
-        if kind != Word::Connector {
-            lower_word(&mut out, kind, word, connector);
-        }
-        let (before, last) = (kind, word);
-        (kind, word, rest) = next_word(rest);
-        match before {
-            Word::Number => {
-                while matches!(kind, Word::Alphabet | Word::Number) {
-                    lower_word(&mut out, kind, word, connector);
-                    (kind, word, rest) = next_word(rest);
-                }
-                if kind.is_visible_break() {
-                    out.push(connector);
-                }
-            }
-            Word::Connector => lower_word(&mut out, before, last, connector),
-            Word::Punctuation => {}
-            _ if kind != Word::Number => {
-                if kind != Word::Connector && kind != Word::Punctuation {
-                    out.push(connector);
-                }
-            }
-            _ if rest.is_empty() => {}
-            _ => {
-                let number = word;
-                (kind, word, rest) = next_word(rest);
-                if kind != Word::Alphabet {
-                    lower_word(&mut out, Word::Number, number, connector);
-                    if kind != Word::Connector && kind != Word::Punctuation {
-                        out.push(connector);
-                    }
-                    continue;
-                }
-                out.push(connector);
-                lower_word(&mut out, Word::Number, number, connector);
-                while matches!(kind, Word::Alphabet | Word::Number) {
-                    lower_word(&mut out, kind, word, connector);
-                    (kind, word, rest) = next_word(rest);
-                }
-                if kind.is_visible_break() {
-                    out.push(connector);
-                }
-            }
-        }
-    }
-    lower_word(&mut out, kind, word, connector);
-    out
-}
-
-fn lower_word(out: &mut String, kind: Word, word: &[char], connector: char) {
-    if kind != Word::UpperCase && kind != Word::Connector {
-        out.extend(word);
-        return;
-    }
-    out.extend(word.iter().map(|character| match *character {
-        character if is_connector(character) => connector,
-        character if unicode::is_upper(character) => unicode::to_lower(character),
-        character => character,
-    }));
-}
-
-/// A letter, but none of the signs of Chinese.
-fn is_alphabet(character: char) -> bool {
-    let is_sign = matches!(character, '\u{3400}'..='\u{4D85}' | '\u{4E00}'..='\u{9FCC}' | '\u{20000}'..='\u{2B81D}');
-    !is_sign && unicode::is_letter(character)
-}
-
-fn next_word(letters: &[char]) -> (Word, &[char], &[char]) {
-    let Some(first) = letters.first().copied() else { return (Word::None, &[], &[]) };
-    let run = |from: usize, fits: &dyn Fn(char) -> bool| {
-        letters[from..].iter().position(|letter| !fits(*letter)).map_or(letters.len(), |more| from + more)
-    };
-    let goes_on = |letter| is_alphabet(letter) && !unicode::is_upper(letter);
-    let (kind, count) = if is_connector(first) {
-        (Word::Connector, run(1, &is_connector))
-    } else if unicode::is_punctuation(first) {
-        (Word::Punctuation, run(1, &unicode::is_punctuation))
-    } else if unicode::is_upper(first) {
-        match letters.get(1).copied() {
-            Some(second) if unicode::is_upper(second) => {
-                let end = run(2, &unicode::is_upper);
-                // The last upper case letter begins the next word, if that goes on.
-                let begins_next = letters.get(end).is_some_and(|letter| is_alphabet(*letter));
-                (Word::UpperCase, end - usize::from(begins_next))
-            }
-            Some(second) if is_alphabet(second) => (Word::UpperCase, run(2, &goes_on)),
-            _ => (Word::UpperCase, 1),
-        }
-    } else if is_alphabet(first) {
-        (Word::Alphabet, run(1, &goes_on))
-    } else if unicode::is_number(first) {
-        (Word::Number, run(1, &unicode::is_number))
-    } else {
-        let ends = |letter| {
-            is_connector(letter) || is_alphabet(letter) || unicode::is_number(letter) || unicode::is_punctuation(letter)
-        };
-        (Word::Other, run(1, &|letter| !ends(letter)))
-    };
-    let (word, rest) = letters.split_at(count);
-    (kind, word, rest)
 }
 
 pub(super) fn table() -> Vec<Function> {

@@ -13,7 +13,7 @@ use super::super::value::Text;
 use super::{Function, both};
 
 /// A version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Version {
     major: u64,
     minor: u64,

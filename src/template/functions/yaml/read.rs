@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::super::super::bounds::DEEPEST_VALUE;
 use super::super::super::error::Fault;
@@ -34,15 +34,61 @@ pub(super) fn read(run: &mut Run, text: &[u8]) -> Result<Value, Fault> {
     }
     let mut reader = Reader { run, open: Vec::new(), anchored: HashMap::new() };
     for event in Parser::new_from_str(text) {
-        let (event, _) = event.map_err(|error| {
-            // Where, but not what: the text is a value.
-            Fault::from(format!("yaml: line {}: the text is not YAML", error.marker().line()))
-        })?;
+        let (mut event, span) = event.map_err(|error| Fault::from(problem(text, &error)))?;
+        if let Event::Scalar(block, ScalarStyle::Literal | ScalarStyle::Folded, ..) = &mut event
+            && !text.ends_with('\n')
+            && span.end.index() >= text.chars().count()
+            && block.ends_with('\n')
+        {
+            // The last line has no end, and none is made up.
+            block.to_mut().pop();
+        }
         if let Some(root) = reader.event(event)? {
             return Ok(root);
         }
     }
     Ok(Value::Nil)
+}
+
+/// What is wrong, in the words of the original where they are known.
+fn problem(text: &str, error: &ScanError) -> String {
+    let line = error.marker().line();
+    let info = error.info();
+    // What stands behind "while parsing …".
+    let what = info.rsplit(", ").next().unwrap_or_default();
+    // A parser counts lines from 0, a scanner from 1; neither tells of the first.
+    let parser = |line: usize, what: &str| match line {
+        0 => format!("yaml: {what}"),
+        line => format!("yaml: line {line}: {what}"),
+    };
+    let scanner = |line: usize, what: &str| parser(if line == 1 { 0 } else { line }, what);
+    match what {
+        "unclosed bracket '['" => parser(text.lines().count(), "did not find expected ',' or ']'"),
+        "unclosed bracket '{'" => parser(text.lines().count(), "did not find expected ',' or '}'"),
+        "unclosed quote" => scanner(text.lines().count(), "found unexpected end of stream"),
+        "simple key expected ':'" => scanner(line + 1, "could not find expected ':'"),
+        "misplaced bracket" => parser(line.saturating_sub(1), "did not find expected node content"),
+        "found unknown anchor" => format!("yaml: unknown anchor '{}' referenced", anchor_name(text, error)),
+        "did not find expected '-' indicator" | "did not find expected key" | "did not find expected node content" => {
+            parser(line.saturating_sub(1), what)
+        }
+        _ if what.starts_with("invalid trailing content") => {
+            parser(line.saturating_sub(1), "did not find expected key")
+        }
+        _ if what.starts_with("unexpected character") || what.starts_with("tabs disallowed") => {
+            scanner(line, "found character that cannot start any token")
+        }
+        _ if ["mapping values", "block sequence", "found", "did not"].iter().any(|known| what.starts_with(known)) => {
+            scanner(line, what)
+        }
+        _ => scanner(line, "the text is not YAML"),
+    }
+}
+
+fn anchor_name(text: &str, error: &ScanError) -> String {
+    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+    let is_name = |letter: &char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
+    line.chars().skip(error.marker().col() + 1).take_while(is_name).collect()
 }
 
 fn is_refused(letter: char) -> bool {
@@ -211,7 +257,7 @@ fn scalar(text: &str, is_plain: bool, tag: Option<&Tag>) -> Result<Value, Fault>
         Scalar::Int(number) => Value::Int64(number),
         Scalar::Uint(number) => Value::Uint64(number),
         Scalar::Float(number) => Value::Float(number),
-        Scalar::Timestamp | Scalar::Merge | Scalar::Text => Value::text(text),
+        Scalar::Timestamp | Scalar::Text => Value::text(text),
     })
 }
 

@@ -16,8 +16,6 @@ pub(super) enum Scalar {
     Uint(u64),
     Float(f64),
     Timestamp,
-    /// `<<`.
-    Merge,
     Text,
 }
 
@@ -37,7 +35,6 @@ pub(super) fn resolve(text: &str, may_be_timestamp: bool) -> Scalar {
         ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Scalar::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
-        "<<" => return Scalar::Merge,
         _ => {}
     }
     match text.as_bytes()[0] {

@@ -135,6 +135,7 @@ impl Writer {
                     Ok(())
                 })
             }
+            Value::Dict(dict) if dict.is_nil => self.plain("null"),
             Value::Dict(dict) => {
                 let readable = |(key, value): (Text, Value)| (key.lossy(), value);
                 self.dict(run, dict.entries().into_iter().map(readable).collect(), depth)
@@ -184,7 +185,7 @@ impl Writer {
 
     fn text(&mut self, run: &mut Run, text: &[u8], place: Place) -> Result<(), Fault> {
         run.budget.spend(text.len().saturating_mul(4))?;
-        let text = unicode::lossy(text);
+        let text = unfolded(unicode::lossy(text));
         if text.chars().any(is_forbidden) {
             return Fault::wrong("yaml: control characters are not allowed");
         }
@@ -355,9 +356,35 @@ fn escaped(letter: char) -> String {
     }
 }
 
+/// What is left of the next-line character on the way through YAML, where it ends a line within quotes.
+fn unfolded(text: String) -> String {
+    const NEXT_LINE: char = '\u{85}';
+    if !text.contains(NEXT_LINE) {
+        return text;
+    }
+    let is_blank = |letter: char| matches!(letter, ' ' | '\t');
+    let mut lines = text.split(NEXT_LINE);
+    let mut out = lines.next().unwrap_or_default().trim_end_matches(is_blank).to_owned();
+    let mut empty = 0;
+    for line in lines {
+        match line.trim_matches(is_blank) {
+            "" => empty += 1,
+            line => {
+                out += if empty == 0 { " " } else { "\n" }.repeat(empty.max(1)).as_str();
+                out += line;
+                empty = 0;
+            }
+        }
+    }
+    if empty > 0 {
+        out += if empty == 1 { " ".to_owned() } else { "\n".repeat(empty - 1) }.as_str();
+    }
+    out
+}
+
 /// What the reader of YAML refuses where JSON writes it as it is.
 fn is_forbidden(letter: char) -> bool {
-    matches!(letter, '\x7F'..='\u{84}' | '\u{86}'..='\u{9F}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
+    matches!(letter, '\x7F'..='\u{84}' | '\u{86}'..='\u{9F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
 fn is_break(letter: char) -> bool {
