@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+/// Flags of the ExternalSecret controllers.
+pub mod external_secrets;
 /// Flags of Sealed Secrets' controller.
 pub mod sealed_secrets;
 
@@ -85,6 +87,10 @@ pub struct Settings {
     /// What concerns SealedSecrets and their keys
     #[command(flatten)]
     pub sealed: sealed_secrets::SealedSecrets,
+
+    /// How ExternalSecrets are treated
+    #[command(flatten)]
+    pub external: external_secrets::ExternalSecrets,
 
     /// Log lines as JSON or as text
     #[arg(long, value_enum, env = "CHANCERY_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]

@@ -386,6 +386,15 @@ pub enum Change {
         /// The version that the decision was made on; `None` applies over anything.
         guard: Option<Guard>,
     },
+    /// Change what the merge patch holds and nothing else (null takes away): one request where several managers write.
+    Amend {
+        /// Which object, and the fields.
+        patch: Manifest,
+        /// Field manager.
+        manager: String,
+        /// The version that the patch was computed on.
+        guard: Guard,
+    },
     /// Take away fields that apply cannot, because another manager owns them.
     RemoveFields {
         /// Which object.
@@ -427,7 +436,7 @@ pub struct Verdict {
     /// than its timestamps.
     pub status: Option<Value>,
     /// What people should hear of, once.
-    pub note: Option<Note>,
+    pub notes: Vec<Note>,
     /// When to look again without a change.
     pub next: Next,
     /// Other fields of the object that go with the status, as one merge patch: a request that was handled, a finalizer
@@ -440,12 +449,12 @@ pub struct Verdict {
 impl Verdict {
     /// Nothing to say.
     pub fn silent(next: Next) -> Self {
-        Self { status: None, note: None, next, also: None, written: None }
+        Self { status: None, notes: Vec::new(), next, also: None, written: None }
     }
 
     /// This is the status now.
-    pub fn told(status: Option<Value>, note: Option<Note>, next: Next) -> Self {
-        Self { status, note, next, also: None, written: None }
+    pub fn told(status: Option<Value>, notes: impl IntoIterator<Item = Note>, next: Next) -> Self {
+        Self { status, notes: notes.into_iter().collect(), next, also: None, written: None }
     }
 }
 

@@ -174,9 +174,9 @@ async fn trouble_with_the_store_is_named_the_last_good_secret_stays_and_neighbou
     let kept = tenant.cluster.get("v1 Secret", &tenant.work, "gone").await.unwrap();
     assert_eq!(value(&kept, "password"), CANARY, "the last good Secret stays");
 
-    let unsupported = json!({ "target": { "template": { "data": { "a": "{{ .password }}" } } } });
-    let mut templated = one_value(&tenant, "db");
-    templated.as_object_mut().unwrap().extend(unsupported.as_object().unwrap().clone());
+    let unsupported = json!({ "target": { "manifest": { "apiVersion": "v1", "kind": "ConfigMap" } } });
+    let mut elsewhere = one_value(&tenant, "db");
+    elsewhere.as_object_mut().unwrap().extend(unsupported.as_object().unwrap().clone());
     let forbidden = json!({ "data": [{ "secretKey": "a", "remoteRef": { "key": "other/db" } }] });
     for (name, store, fields, cause) in [
         ("dead", "dead", one_value(&tenant, "db"), "Unreachable"),
@@ -184,7 +184,7 @@ async fn trouble_with_the_store_is_named_the_last_good_secret_stays_and_neighbou
         ("nowhere", "nowhere", one_value(&tenant, "db"), "StoreNotFound"),
         ("missing", "vault", one_value(&tenant, "missing"), "NotFound"),
         ("forbidden", "vault", forbidden, "PermissionDenied"),
-        ("templated", "vault", templated, "UnsupportedField"),
+        ("manifest", "vault", elsewhere, "UnsupportedField"),
     ] {
         tenant.cluster.apply_object(&external(&tenant, name, store, &fields)).await.unwrap();
         let told = ready(&tenant, EXTERNAL, name, "False").await;

@@ -7,6 +7,7 @@ mod external_secret;
 mod ground;
 mod keys;
 mod project;
+mod scenarios;
 mod seal;
 mod sealed_secret;
 mod sealed_secret_recorded;

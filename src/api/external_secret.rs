@@ -21,6 +21,8 @@ pub const MANAGED_LABEL: &str = "reconcile.external-secrets.io/managed";
 pub const CREATED_BY_LABEL: &str = "reconcile.external-secrets.io/created-by";
 /// Upstream's hash of the data.
 pub const DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
+/// What upstream puts on every ExternalSecret. We need none; it comes off when the object goes.
+pub const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
 
 /// Values that an outside store keeps, as a Secret.
 #[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
@@ -436,6 +438,9 @@ pub struct ExternalSecretRecord {
     /// Keyed digest of what was written.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub outputs: String,
+    /// The Secret stands as upstream left it: nothing of it has been written since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_over: bool,
     /// When it is looked at next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -3,8 +3,10 @@
 //! Every upstream field is listed by name. What Chancery does not honour yet is an untyped leaf (`Unhonoured`): it
 //! survives a round trip, a typo is still refused, and `unsupported_fields` finds it so that a condition can say so (D2).
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
 use kube::CustomResourceExt;
@@ -191,10 +193,9 @@ impl JsonSchema for Carried {
 }
 
 /// Paths of the fields under `spec` and `operation` that were written and are not honoured, such as `spec.source.helm`.
-pub fn unsupported_fields<K: Serialize + JsonSchema>(object: &K) -> Vec<String> {
+pub fn unsupported_fields<K: Serialize + JsonSchema + 'static>(object: &K) -> Vec<String> {
     let Ok(written) = serde_json::to_value(object) else { return Vec::new() };
-    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<K>().to_value();
+    let schema = schema_of::<K>();
     let mut found = Vec::new();
     for part in ["spec", "operation"] {
         if let (Some(value), Some(schema)) = (written.get(part), schema.pointer(&format!("/properties/{part}"))) {
@@ -202,6 +203,17 @@ pub fn unsupported_fields<K: Serialize + JsonSchema>(object: &K) -> Vec<String> 
         }
     }
     found
+}
+
+/// The schema of a kind, made once: it is asked for with every look at every object.
+fn schema_of<K: JsonSchema + 'static>() -> Arc<Value> {
+    static KNOWN: Mutex<BTreeMap<TypeId, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let schema = known.entry(TypeId::of::<K>()).or_insert_with(|| {
+        let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
+        Arc::new(settings.into_generator().into_root_schema_for::<K>().to_value())
+    });
+    Arc::clone(schema)
 }
 
 fn collect(value: &Value, schema: &Value, path: String, found: &mut Vec<String>) {

@@ -31,6 +31,7 @@ impl Cluster {
         match change {
             Change::Create { manifest, manager } => self.create(manifest, manager).await,
             Change::Apply { manifest, manager, guard } => self.apply(manifest, manager, guard.as_ref(), false).await,
+            Change::Amend { patch, manager, guard } => self.amend(patch, manager, guard).await,
             Change::RemoveFields { object, pointers, manager, guard } => {
                 self.remove_fields(object, pointers, manager, guard).await
             }
@@ -136,6 +137,18 @@ impl Cluster {
         let params = PatchParams { dry_run, ..PatchParams::apply(manager).force() };
         self.count(if dry_run { "dry-run" } else { "apply" });
         let stored = self.within(&object, api.patch(&object.key.name, &params, &Patch::Apply(body.fields()))).await?;
+        written(&object, stored)
+    }
+
+    async fn amend(&self, patch: &Manifest, manager: &str, guard: &Guard) -> Result<Written, Error> {
+        let object = patch.object_ref();
+        let api = self.api_of(&object).await?;
+        let mut body = patch.clone();
+        body.metadata_mut().insert("uid".to_owned(), json!(guard.uid));
+        body.metadata_mut().insert("resourceVersion".to_owned(), json!(guard.resource_version));
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        self.count("patch");
+        let stored = self.within(&object, api.patch(&object.key.name, &params, &Patch::Merge(body.fields()))).await?;
         written(&object, stored)
     }
 

@@ -164,7 +164,7 @@ impl<R: Reconcile> Driver<R> {
         };
         let verdict = Verdict {
             status: Some(R::broken(&failure)),
-            note: Some(Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }),
+            notes: vec![Note { warning: true, reason: failure.reason.to_owned(), message: failure.message }],
             next: Next::OnChange,
             also: None,
             written: None,
@@ -195,7 +195,7 @@ impl<R: Reconcile> Driver<R> {
         let uid = uid.unwrap_or_default();
         let current = verdict.written.or_else(|| handled.get("status").cloned()).unwrap_or_default();
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
-        self.publish(&object, uid, verdict.note, changed).await;
+        self.publish(&object, uid, verdict.notes, changed).await;
         if !changed && verdict.also.is_none() {
             return verdict.next;
         }
@@ -258,23 +258,23 @@ impl<R: Reconcile> Driver<R> {
         Some(Value::Object(kept))
     }
 
-    async fn publish(&self, object: &ObjectRef, uid: &str, note: Option<Note>, changed: bool) {
-        let Some(note) = note else {
+    async fn publish(&self, object: &ObjectRef, uid: &str, notes: Vec<Note>, changed: bool) {
+        if !notes.iter().any(|note| note.warning) {
             self.warned().remove(&object.key);
-            return;
-        };
-        if note.warning {
-            let known = self.warned().insert(object.key.clone(), note.clone());
-            if known.as_ref() == Some(&note) || (known.is_none() && !changed) {
-                return;
-            }
-            tracing::warn!(reason = note.reason, detail = note.message, "failed");
-        } else {
-            self.warned().remove(&object.key);
-            tracing::info!(reason = note.reason, detail = note.message, "done");
         }
-        if let Err(error) = self.context.cluster.publish(object, uid, &note).await {
-            tracing::debug!(%error, "the event could not be published");
+        for note in notes {
+            if note.warning {
+                let known = self.warned().insert(object.key.clone(), note.clone());
+                if known.as_ref() == Some(&note) || (known.is_none() && !changed) {
+                    continue;
+                }
+                tracing::warn!(reason = note.reason, detail = note.message, "failed");
+            } else {
+                tracing::info!(reason = note.reason, detail = note.message, "done");
+            }
+            if let Err(error) = self.context.cluster.publish(object, uid, &note).await {
+                tracing::debug!(%error, "the event could not be published");
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, KeyReport, SealedSecret, SecretStore,
+    AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, KeyReport, PushSecret, SealedSecret,
+    SecretStore,
 };
 use crate::args::{Controller, Settings};
 use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
@@ -19,6 +20,8 @@ mod application;
 mod doorbell;
 mod drive;
 mod external_secret;
+mod generator;
+mod push_secret;
 mod repositories;
 mod sealed_secret;
 mod secret_store;
@@ -170,6 +173,8 @@ pub struct Stores {
     pub secret_stores: Watched<SecretStore>,
     /// ClusterSecretStores.
     pub cluster_secret_stores: Watched<ClusterSecretStore>,
+    /// PushSecrets in the watched namespaces.
+    pub push_secrets: Watched<PushSecret>,
     /// Clients of stores in use.
     pub providers: Providers,
     /// Applications in their namespaces.
@@ -193,6 +198,7 @@ impl Stores {
             external_secrets: cluster.watched(),
             secret_stores: cluster.watched(),
             cluster_secret_stores: cluster.watched_cluster(),
+            push_secrets: cluster.watched(),
             providers: Providers::new(Arc::clone(&context.metrics)),
             applications: cluster.watched_in(namespaces),
             projects: cluster.watched_in(&namespaces[..namespaces.len().min(1)]),
@@ -207,9 +213,10 @@ pub type Armed = BoxFuture<'static, ()>;
 /// The table of controllers: registers the watches of those that `--controllers` names.
 pub fn arm(context: &Context, stores: &Stores) -> Vec<Armed> {
     type Arm = fn(&Context, &Stores) -> Armed;
-    let table: [(Controller, Arm); 5] = [
+    let table: [(Controller, Arm); 6] = [
         (Controller::SealedSecrets, sealed_secret::arm),
         (Controller::ExternalSecrets, external_secret::arm),
+        (Controller::ExternalSecrets, push_secret::arm),
         (Controller::ExternalSecrets, secret_store::arm::<SecretStore>),
         (Controller::ExternalSecrets, secret_store::arm::<ClusterSecretStore>),
         (Controller::Applications, application::arm),

@@ -17,9 +17,7 @@ use crate::api::{RECREATE, SealedSecret};
 use crate::cluster::{self, KeyRing, Keys, Seen, Watched};
 use crate::decide::digest::Digester;
 use crate::decide::ownership::Ownership;
-use crate::decide::sealed_secret::{
-    self as decide, Bounds, Danger, Knowledge, Managers, Opened, Refusal, Settled, Step,
-};
+use crate::decide::sealed_secret::{self as decide, Knowledge, Managers, Opened, Refusal, Settled, Step};
 use crate::decide::status::sealed_secret as status;
 use crate::error::{Classify, Retry};
 use crate::plan::{Next, Note, ObjectKey, SecretValues, Verdict};
@@ -281,7 +279,7 @@ impl SealedSecrets {
     ) -> Result<(Settled, TargetRecord), Error> {
         let key = key_of(object);
         let known = Knowledge {
-            bounds: self.bounds(&key.namespace),
+            bounds: super::target::bounds(&self.context, &key.namespace),
             managers: MANAGERS,
             digester: digester.clone(),
             now: Timestamp::now(),
@@ -320,19 +318,6 @@ impl SealedSecrets {
             Ok(settled) => Ok((settled, live)),
             Err(decide::Error::Standing(refusal)) => Err(Error::Standing { key, refusal }),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What a Secret in this namespace may be.
-    fn bounds(&self, namespace: &str) -> Bounds {
-        let settings = &self.context.settings;
-        let named = |what: &str| Danger::ALL.into_iter().find(|(_, name)| *name == what).map(|(danger, _)| danger);
-        let permitted = settings.sealed.permit.iter().filter(|(place, _)| place == namespace || place == "*");
-        Bounds {
-            key_namespace: namespace == self.context.cluster.namespace(),
-            application_namespace: settings.application_namespaces.iter().any(|name| name == namespace),
-            names: vec![settings.sealed.key_prefix.clone(), cluster::INSTALL_KEY.to_owned()],
-            permitted: permitted.filter_map(|(_, what)| named(what)).collect(),
         }
     }
 }

@@ -3,14 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kube::api::ObjectMeta;
 use serde_json::Value;
 
+use super::Context;
 use crate::api::sealed_secret::TargetRecord;
 use crate::cluster::{self, Cluster, Metadata, Written};
-use crate::decide::ownership::Ownership;
-use crate::decide::sealed_secret::{Managers, Settled, Step, Strays, strays};
-use crate::error::{Classify, Retry};
+use crate::decide::sealed_secret::{Bounds, Danger, Managers, Settled, Step, Strays, strays};
 use crate::plan::{Change, Guard, ObjectKey, ObjectRef, Propagation, SecretManifest, SecretValues};
 
 /// The Secrets of one controller.
@@ -19,38 +17,6 @@ pub(super) struct Targets {
     secrets: Metadata,
     /// The version of each Secret that was last found as it should be. The status holds the one that was written.
     verified: Mutex<HashMap<ObjectKey, TargetRecord>>,
-}
-
-/// Why a Secret was not written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error("Secret {0} already exists and is not ours")]
-    Foreign(ObjectKey),
-    #[error(
-        "{0}; type and content of an immutable Secret cannot be changed in place: the target Secret is immutable or of \
-         another type. Delete it and it is made anew"
-    )]
-    Unchangeable(cluster::Error),
-    #[error(transparent)]
-    Cluster(#[from] cluster::Error),
-}
-
-impl Classify for Error {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Foreign(_) => "Unmanaged",
-            Self::Unchangeable(_) => "Immutable",
-            Self::Cluster(error) => error.reason(),
-        }
-    }
-
-    fn retry(&self) -> Retry {
-        match self {
-            // The Secret's metadata is watched: its change wakes us.
-            Self::Foreign(_) | Self::Unchangeable(_) => Retry::OnChange,
-            Self::Cluster(error) => error.retry(),
-        }
-    }
 }
 
 impl Targets {
@@ -150,69 +116,13 @@ impl Targets {
         self.cluster.carry_out(&remove).await
     }
 
-    /// Makes or mends a Secret. `whose` decides about one that is there already; one to be patched only gets no owner.
-    pub(super) async fn write(
-        &self,
-        wanted: &SecretManifest,
-        manager: &str,
-        whose: impl Fn(&ObjectMeta) -> Ownership,
-    ) -> Result<(TargetRecord, Ownership), Error> {
-        let mut known = self.secrets.get(&wanted.key).map(|metadata| (*metadata).clone());
-        if known.is_none() {
-            let create = Change::Create { manifest: wanted.to_manifest(), manager: manager.to_owned() };
-            match self.cluster.carry_out(&create).await {
-                Ok(written) => return Ok((self.remember(&wanted.key, guard_after(&written)), Ownership::Ours)),
-                Err(cluster::Error::AlreadyExists(_)) => {
-                    known = self.cluster.secret(&wanted.key).await?.map(|live| live.metadata);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        // It went between two reads: the next pass makes it.
-        let known = known.ok_or_else(|| cluster::Error::Conflict(format!("Secret {}", wanted.key)))?;
-        let ownership = whose(&known);
-        let mut wanted = wanted.clone();
-        match ownership {
-            Ownership::Foreign => return Err(Error::Foreign(wanted.key)),
-            Ownership::Patchable => wanted.owner = None,
-            Ownership::Ours | Ownership::Adoptable => {}
-        }
-        let guard =
-            Guard { uid: known.uid.unwrap_or_default(), resource_version: known.resource_version.unwrap_or_default() };
-        let apply = Change::Apply { manifest: wanted.to_manifest(), manager: manager.to_owned(), guard: Some(guard) };
-        let mut written = self.cluster.carry_out(&apply).await.map_err(|error| match error {
-            cluster::Error::Invalid { .. } => Error::Unchangeable(error),
-            other => other.into(),
-        })?;
-        if ownership != Ownership::Patchable {
-            written = self.without_others_keys(&wanted, manager, written).await?;
-        }
-        Ok((self.remember(&wanted.key, guard_after(&written)), ownership))
-    }
-
     /// Forgets a Secret whose object is gone.
     pub(super) fn forget(&self, key: &ObjectKey) {
         self.verified().remove(key);
     }
 
-    /// Takes away data that others added to a Secret of ours: apply leaves it.
-    async fn without_others_keys(
-        &self,
-        wanted: &SecretManifest,
-        manager: &str,
-        written: Written,
-    ) -> Result<Written, cluster::Error> {
-        let stored = written.stored.as_ref().and_then(|stored| stored.fields().get("data")?.as_object());
-        let names = stored.into_iter().flat_map(|data| data.keys());
-        let data = names.filter(|name| !wanted.data.contains_key(*name)).cloned().collect();
-        let pointers = pointers(&Strays { data, ..Strays::default() }, &written);
-        if pointers.is_empty() {
-            return Ok(written);
-        }
-        self.remove(&wanted.key, pointers, manager, guard_after(&written)).await
-    }
-
-    fn remember(&self, key: &ObjectKey, written: Guard) -> TargetRecord {
+    /// Takes note of a version that is as it should be.
+    pub(super) fn remember(&self, key: &ObjectKey, written: Guard) -> TargetRecord {
         let record = TargetRecord { uid: written.uid, resource_version: written.resource_version };
         self.verified().insert(key.clone(), record.clone());
         record
@@ -220,6 +130,19 @@ impl Targets {
 
     fn verified(&self) -> MutexGuard<'_, HashMap<ObjectKey, TargetRecord>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a Secret in this namespace may be.
+pub(super) fn bounds(context: &Context, namespace: &str) -> Bounds {
+    let settings = &context.settings;
+    let named = |what: &str| Danger::ALL.into_iter().find(|(_, name)| *name == what).map(|(danger, _)| danger);
+    let permitted = settings.sealed.permit.iter().filter(|(place, _)| place == namespace || place == "*");
+    Bounds {
+        key_namespace: namespace == context.cluster.namespace(),
+        application_namespace: settings.application_namespaces.iter().any(|name| name == namespace),
+        names: vec![settings.sealed.key_prefix.clone(), cluster::INSTALL_KEY.to_owned()],
+        permitted: permitted.filter_map(|(_, what)| named(what)).collect(),
     }
 }
 

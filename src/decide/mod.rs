@@ -8,11 +8,17 @@ pub mod digest;
 pub mod external_secret;
 /// Whose a Secret is.
 pub mod ownership;
+/// From a PushSecret to what goes into which store.
+pub mod push_secret;
 /// From a SealedSecret to the Secret that it means.
 pub mod sealed_secret;
 /// When a sealing key is due, and what to say of those that there are.
 pub mod sealing_keys;
 /// Who may use a store.
 pub mod secret_store;
+/// Label selectors.
+pub mod selector;
 /// Conditions, made here and nowhere else.
 pub mod status;
+/// What templates make of values.
+pub mod target_template;

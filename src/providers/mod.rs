@@ -14,6 +14,7 @@ use crate::plan::{Account, Credentials, SecretManifest, StoreAccess};
 
 mod error;
 mod fake;
+pub mod generators;
 mod session;
 mod vault;
 

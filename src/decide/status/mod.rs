@@ -4,6 +4,8 @@
 pub mod application;
 /// Of ExternalSecrets and stores.
 pub mod external_secret;
+/// Of PushSecrets.
+pub mod push_secret;
 /// Of SealedSecrets.
 pub mod sealed_secret;
 

@@ -264,6 +264,17 @@ impl Tenant {
         Operator::new(&self.bed.operator, &self.folder, &self.keys, (&self.bed.url, &self.bed.ca, &token), &all)
     }
 
+    /// An operator that looks at the whole cluster: for a plane of its own.
+    ///
+    /// # Errors
+    ///
+    /// The service account is not there.
+    pub async fn operator_everywhere(&self, arguments: &[&str]) -> Result<Operator> {
+        let token = self.cluster.token(&self.keys, "chancery").await?;
+        let all = [&["--lease-duration=6s"][..], arguments].concat();
+        Operator::new(&self.bed.operator, &self.folder, &self.keys, (&self.bed.url, &self.bed.ca, &token), &all)
+    }
+
     /// An operator for Applications in this tenant's namespaces, which may deploy anywhere in the cluster.
     ///
     /// # Errors

@@ -100,6 +100,13 @@ impl Operator {
         Ok(self)
     }
 
+    /// The same with one more environment variable.
+    #[must_use]
+    pub fn with_environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     /// The same with one more argument.
     #[must_use]
     pub fn with(mut self, argument: &str) -> Self {
