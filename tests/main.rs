@@ -6,6 +6,9 @@ mod deploy;
 mod external_secret;
 mod ground;
 mod keys;
+#[path = "../cli/tests/lab/mod.rs"]
+#[expect(clippy::panic, reason = "a test may panic")]
+mod lab;
 mod project;
 mod scenarios;
 mod seal;

@@ -1,5 +1,9 @@
 //! `seal` and the real kubeseal, each against the other's controller, as people call them.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
 use bed::cluster::PATIENCE;
 use bed::peer::SealedSecretsController;
 use bed::{Bed, Tenant};
@@ -17,13 +21,8 @@ async fn becomes_a_secret(tenant: &Tenant, name: &str) {
     assert_eq!(value(&made, "password"), CANARY, "{name}");
 }
 
-#[tokio::test]
-async fn what_seal_seals_the_real_controller_opens() {
-    if !bed::namespaces::inside() {
-        bed::say("skipped: the reference controller needs the bed's namespaces");
-        return;
-    }
-    let tenant = Bed::attach().unwrap().tenant("peer").await.unwrap();
+/// A service account that may do what the reference does.
+async fn reference_account(tenant: &Tenant) {
     let account = json!({ "name": "reference", "namespace": tenant.work });
     for object in [
         json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
@@ -35,6 +34,16 @@ async fn what_seal_seals_the_real_controller_opens() {
     ] {
         tenant.cluster.apply_object(&object).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_seal_seals_the_real_controller_opens() {
+    if !bed::namespaces::inside() {
+        bed::say("skipped: the reference controller needs the bed's namespaces");
+        return;
+    }
+    let tenant = Bed::attach().unwrap().tenant("peer").await.unwrap();
+    reference_account(&tenant).await;
     let peer = SealedSecretsController::start(&tenant, "reference").await.unwrap();
     let certificate = format!("{}/v1/cert.pem", peer.url);
     for scope in ["strict", "namespace-wide", "cluster-wide"] {
@@ -53,6 +62,232 @@ async fn what_seal_seals_the_real_controller_opens() {
     });
     tenant.cluster.apply_object(&object).await.unwrap();
     becomes_a_secret(&tenant, "raw").await;
+    verbs(&tenant, &peer).await;
+    online(&tenant, &peer).await;
+}
+
+/// `seal` in a repository that pins the reference's certificate.
+struct Repository<'t> {
+    tenant: &'t Tenant,
+    folder: PathBuf,
+}
+
+impl<'t> Repository<'t> {
+    fn new(tenant: &'t Tenant, peer: &SealedSecretsController) -> Self {
+        let folder = tenant.folder.join("repository");
+        std::fs::create_dir_all(folder.join("certs")).unwrap();
+        let settings = format!(
+            "profile = \"peer\"\n[profiles.peer]\ncert = \"certs/peer.pem\"\ncontroller-namespace = \"{}\"\n",
+            tenant.work
+        );
+        std::fs::write(folder.join(".seal.toml"), settings).unwrap();
+        let certificate = format!("{}/v1/cert.pem", peer.url);
+        let fetched = run(tenant, &tenant.bed.seal, &["cert", "fetch", "--cert", &certificate], "");
+        std::fs::write(folder.join("certs/peer.pem"), stdout(&fetched)).unwrap();
+        Self { tenant, folder }
+    }
+
+    fn output(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(&self.tenant.bed.seal)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("KUBECONFIG", &self.tenant.bed.kubeconfig)
+            .env("HOME", "/nonexistent")
+            .env("EDITOR", "sed -i 's/password: .*/password: '$EDITED'/'")
+            .env("EDITED", CANARY)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        for said in [&output.stdout, &output.stderr] {
+            assert!(!String::from_utf8_lossy(said).contains(CANARY), "{arguments:?} says a value");
+        }
+        output
+    }
+
+    fn seal(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.output(arguments, input);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {words}");
+        words
+    }
+
+    /// A SealedSecret without the right value yet.
+    fn started(&self, name: &str) -> String {
+        let file = format!("{name}.yaml");
+        let work = &self.tenant.work;
+        self.seal(&["new", name, "-n", work, "--generate", "password=hex:8", "-w", &file], "");
+        file
+    }
+
+    async fn apply(&self, file: &str, name: &str) {
+        let text = std::fs::read_to_string(self.folder.join(file)).unwrap();
+        assert!(!text.contains(CANARY), "{file} holds the value");
+        for object in ::seal::manifest::documents(&text).unwrap() {
+            self.tenant.cluster.apply_object(&object).await.unwrap();
+        }
+        becomes_a_secret(self.tenant, name).await;
+    }
+}
+
+/// What each verb writes, the real controller opens.
+async fn verbs(tenant: &Tenant, peer: &SealedSecretsController) {
+    let repository = Repository::new(tenant, peer);
+    let work = tenant.work.as_str();
+
+    let value = repository.folder.join("value");
+    std::fs::write(&value, CANARY).unwrap();
+    let from_file = format!("password={}", value.display());
+    repository.seal(&["new", "by-new", "-n", work, "--from-file", &from_file, "-w", "by-new.yaml"], "");
+    std::fs::remove_file(&value).unwrap();
+    repository.apply("by-new.yaml", "by-new").await;
+
+    let file = repository.started("by-set");
+    repository.seal(&["set", &file, "password", "--stdin"], &format!("{CANARY}\n"));
+    repository.apply(&file, "by-set").await;
+
+    let file = repository.started("by-edit");
+    repository.seal(&["edit", &file], "");
+    repository.apply(&file, "by-edit").await;
+
+    let file = repository.started("by-rename");
+    repository.seal(&["set", &file, "old", "--stdin"], CANARY);
+    repository.seal(&["unset", &file, "password"], "");
+    repository.seal(&["rename", &file, "--key", "old=password"], "");
+    repository.apply(&file, "by-rename").await;
+
+    let plain =
+        format!("# stays\n{}", ::seal::yaml::write(&secret(work, "by-file", &json!({ "password": CANARY }))).unwrap());
+    std::fs::write(repository.folder.join("by-file.yaml"), plain).unwrap();
+    let guarded = repository.output(&["guard", "run"], "");
+    assert_eq!(guarded.status.code(), Some(8), "the guard sees it");
+    repository.seal(&["file", "by-file.yaml", "--in-place", "--scope", "namespace-wide"], "");
+    repository.apply("by-file.yaml", "by-file").await;
+
+    let file = repository.started("by-merge");
+    let update = secret("", "any", &json!({ "password": CANARY })).to_string();
+    repository.seal(&["--cert", "certs/peer.pem", "--merge-into", &file], &update);
+    repository.apply(&file, "by-merge").await;
+
+    repository.seal(&["check", "--strict"], "");
+    assert!(repository.output(&["guard", "run"], "").status.success());
+}
+
+/// What needs the controller: sealing anew, asking, moving, backing up.
+async fn online(tenant: &Tenant, peer: &SealedSecretsController) {
+    tenant.expose_url(&peer.url, &tenant.work, "sealed-secrets-controller").await.unwrap();
+    let repository = Repository::new(tenant, peer);
+    let started = std::time::Instant::now();
+    // The proxy learns of new Endpoints in its own time.
+    while !repository.output(&["cert", "verify"], "").status.success() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{}",
+            String::from_utf8_lossy(&repository.output(&["cert", "verify"], "").stderr)
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    repository.seal(&["check", "--live", "by-set.yaml"], "");
+
+    // Sealed anew inside the cluster: other ciphertext, nothing else changed, and it opens.
+    let before = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
+    repository.seal(&["reseal", "by-set.yaml", "--older-than", "365d"], "");
+    let unchanged = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
+    assert_eq!(before, unchanged, "the key is younger than that");
+    let other = before.replace("chancery.dev/sealed", "example.com/other");
+    std::fs::write(repository.folder.join("by-set.yaml"), &other).unwrap();
+    repository.seal(&["reseal", "by-set.yaml"], "");
+    let after = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
+    let differing = other.lines().filter(|line| !after.contains(line)).count();
+    assert_eq!(differing, 1, "{other}\n{after}");
+    assert_eq!(repository.output(&["diff", "by-set.yaml"], "").status.code(), Some(1), "the cluster has the old one");
+    repository.apply("by-set.yaml", "by-set").await;
+    repository.seal(&["diff", "by-set.yaml"], "");
+
+    // Moved: the values come from the Secret, and are sealed for the new name.
+    repository.seal(&["rename", "by-set.yaml", "--name", "moved", "--reseal"], "");
+    repository.apply("by-set.yaml", "moved").await;
+
+    // Keys: backed up for an age key, and a file opened with the backup alone.
+    let list = repository.output(&["keys", "list"], "");
+    assert!(String::from_utf8_lossy(&list.stdout).contains("sealing"), "{list:?}");
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    std::fs::write(
+        repository.folder.join("identity"),
+        "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n",
+    )
+    .unwrap();
+    repository.seal(&["keys", "backup", "--to", recipient, "-w", "keys.age"], "");
+    repository.seal(
+        &[
+            "recover",
+            "--key",
+            "age:keys.age",
+            "--identity",
+            "identity",
+            "by-new.yaml",
+            "--yes",
+            "--output-file",
+            "recovered.yaml",
+        ],
+        "",
+    );
+    let recovered = std::fs::read_to_string(repository.folder.join("recovered.yaml")).unwrap();
+    let recovered = ::seal::manifest::documents(&recovered).unwrap();
+    assert_eq!(crate::support::value(&recovered[0], "password"), CANARY);
+    std::fs::remove_file(repository.folder.join("recovered.yaml")).unwrap();
+    let restored = repository.seal(&["keys", "restore", "keys.age", "--identity", "identity", "--yes"], "");
+    assert!(restored.contains("there already"), "{restored}");
+}
+
+#[tokio::test]
+async fn what_kubeseal_does_with_a_controller_seal_does() {
+    if !bed::namespaces::inside() {
+        bed::say("skipped: the reference controller needs the bed's namespaces");
+        return;
+    }
+    let tenant = Bed::attach().unwrap().tenant("recorded").await.unwrap();
+    reference_account(&tenant).await;
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/tests/recorded");
+    for key in ["ctlold", "ctlnew"] {
+        let read = |end: &str| std::fs::read_to_string(recorded.join(format!("keys/{key}.{end}"))).unwrap();
+        tenant
+            .cluster
+            .apply_object(&json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+                "metadata": {
+                    "name": key, "namespace": tenant.work,
+                    "labels": { "sealedsecrets.bitnami.com/sealed-secrets-key": "active" },
+                },
+                "stringData": { "tls.crt": read("crt"), "tls.key": read("key") },
+            }))
+            .await
+            .unwrap();
+    }
+    let peer = SealedSecretsController::start(&tenant, "reference").await.unwrap();
+    tenant.expose_url(&peer.url, &tenant.work, "sealed-secrets-controller").await.unwrap();
+    let mut lab = crate::lab::Lab::new(&tenant.bed.seal, &recorded);
+    let place = ("SEALED_SECRETS_CONTROLLER_NAMESPACE".to_owned(), tenant.work.clone());
+    lab.cluster = Some((tenant.bed.kubeconfig.clone(), vec![place]));
+    let started = std::time::Instant::now();
+    // Also until the proxy has learned of the Endpoints; the reference allows itself two requests a second.
+    let (ran, failures) = loop {
+        let (ran, failures) = lab.failures(|case| {
+            let wanted = case["needs_controller"] == true;
+            if wanted {
+                std::thread::sleep(std::time::Duration::from_millis(600));
+            }
+            wanted
+        });
+        if failures.is_empty() || started.elapsed() > PATIENCE {
+            break (ran, failures);
+        }
+    };
+    assert!(ran > 10, "{ran} cases");
+    assert!(failures.is_empty(), "{} of {ran} failed:\n{}\n{}", failures.len(), failures.join("\n"), peer.tail(5));
 }
 
 #[tokio::test]
@@ -87,4 +322,51 @@ async fn kubeseal_and_seal_find_us_through_the_api_server() {
         becomes_a_secret(&tenant, name).await;
     }
     assert_eq!(certificates[0].trim(), certificates[1].trim());
+
+    // Whoever looks after the keys: what needs which, a new one on request, and a pin that follows it.
+    let seal = |arguments: &[&str]| {
+        let output = run_in(&tenant, &tenant.folder, arguments);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let pinned = seal(&["cert", "fetch", "--pin"]);
+    assert_eq!(pinned.0, Some(0), "{}", pinned.2);
+    let usage = || -> Value {
+        let (code, words, error) = seal(&["keys", "usage", "-o", "json"]);
+        assert_eq!(code, Some(0), "{error}");
+        serde_json::from_str(&words).unwrap()
+    };
+    let started = std::time::Instant::now();
+    while usage()["items"][0]["items"] != 2 {
+        assert!(started.elapsed() < PATIENCE, "two items need the key: {}", usage());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let renewed = seal(&["keys", "renew"]);
+    assert_eq!(renewed.0, Some(0), "{}", renewed.2);
+    while usage()["items"].as_array().map(Vec::len) != Some(2) {
+        assert!(started.elapsed() < 2 * PATIENCE, "the report has both keys: {}", usage());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let verified = seal(&["cert", "verify"]);
+    assert_eq!(verified.0, Some(1), "{}", verified.2);
+    assert!(verified.2.contains("was replaced in the cluster"), "{}", verified.2);
+    let followed = seal(&["cert", "fetch", "--pin"]);
+    assert_eq!(followed.0, Some(0), "the cluster knows the pinned key: {}", followed.2);
+    let table = seal(&["keys", "usage"]);
+    assert!(table.1.contains("new seals go here") && table.1.contains("never taken"), "{}", table.1);
+}
+
+/// `seal` in a folder, with the bed's kubeconfig.
+fn run_in(tenant: &Tenant, folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(&tenant.bed.seal)
+        .args(arguments)
+        .current_dir(folder)
+        .env("KUBECONFIG", &tenant.bed.kubeconfig)
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }

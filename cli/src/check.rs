@@ -206,7 +206,7 @@ fn readable(object: &Object<'_>) -> Option<Finding> {
                 "data" => wire::decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()),
                 _ => text.as_bytes().to_vec(),
             };
-            if !stands_for_a_value(&value) {
+            if !stands_for_a_value(&value) && !is_public(&value) {
                 values.push(Readable { path: format!("{field}.{key}"), line: entry.key.line, length: value.len() });
             }
         }
@@ -214,6 +214,12 @@ fn readable(object: &Object<'_>) -> Option<Finding> {
     let line = values.first()?.line;
     let keys = values.iter().map(|value| value.path.clone()).collect();
     Some(Finding { line, object: called(object), keys, problem: Problem::Readable(values) })
+}
+
+/// Whether a value is a certificate, which everyone may see; a private key beside it is none.
+pub fn is_public(value: &[u8]) -> bool {
+    let text = std::str::from_utf8(value).unwrap_or_default().trim_start();
+    text.starts_with("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY")
 }
 
 /// Whether a text only says that a value belongs here.
@@ -258,6 +264,7 @@ impl Finder {
     fn add(&mut self, line: usize, key: &str, problem: Problem) {
         let key = (!key.is_empty()).then(|| key.to_owned());
         match self.found.iter_mut().find(|finding| finding.problem == problem) {
+            Some(known) if key.as_ref().is_some_and(|key| known.keys.contains(key)) => {}
             Some(known) => known.keys.extend(key),
             None => {
                 self.found.push(Finding { line, object: self.object.clone(), keys: key.into_iter().collect(), problem })

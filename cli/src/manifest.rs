@@ -14,6 +14,8 @@ use crate::yaml::{self, Duplicates, YamlError};
 pub struct Secret {
     /// `metadata.name`.
     pub name: Option<String>,
+    /// `metadata.generateName`.
+    pub generate_name: Option<String>,
     /// `metadata.namespace`.
     pub namespace: Option<String>,
     /// `metadata.labels`.
@@ -150,6 +152,7 @@ fn secret(document: usize, value: Value) -> Result<Secret, ManifestError> {
     }
     Ok(Secret {
         name: at.text(metadata.remove("name"), "metadata.name")?,
+        generate_name: at.text(metadata.remove("generateName"), "metadata.generateName")?,
         namespace: at.text(metadata.remove("namespace"), "metadata.namespace")?,
         labels: at.texts(metadata.remove("labels"), "metadata.labels")?,
         annotations: at.texts(metadata.remove("annotations"), "metadata.annotations")?,

@@ -120,7 +120,11 @@ pub fn seal_secret(
                     labels: secret.labels.clone(),
                     annotations,
                     finalizers: secret.finalizers.clone(),
-                    other: serde_json::Map::default(),
+                    other: secret
+                        .generate_name
+                        .iter()
+                        .map(|prefix| ("generateName".to_owned(), prefix.as_str().into()))
+                        .collect(),
                 }),
                 type_: secret.type_.clone(),
                 immutable: secret.immutable,

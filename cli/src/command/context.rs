@@ -181,7 +181,9 @@ impl Context {
     fn ask_cluster(&self, file: Option<&Path>) -> Result<Chosen, CommandError> {
         let cluster = self.cluster(file)?;
         let certificate = Source::Cluster(&cluster).to_seal_with().map_err(|error| {
-            error.help("get a certificate once and commit it, it is no secret: seal cert fetch --pin")
+            error
+                .help("get a certificate once and commit it, it is no secret: seal cert fetch --pin")
+                .help("or use one that a colleague gives you: --cert FILE")
         })?;
         let name = cluster.context_name();
         self.tell(&format!("note: the certificate came from {name}; to work offline: seal cert fetch --pin"));

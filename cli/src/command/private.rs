@@ -7,6 +7,27 @@ use super::codes::Code;
 use super::error::CommandError;
 use super::io;
 
+/// From here on no signal ends the process while a private copy lies around: whoever runs beside us (an editor) gets it,
+/// too, ends, and then the copy goes. Holds for as long as what it returns.
+#[cfg(unix)]
+pub(crate) fn outlive_signals() -> Result<tokio::runtime::Runtime, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = super::cluster::runtime()?;
+    let entered = runtime.enter();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
+        // What listens may go: the handler stays.
+        drop(signal(kind).map_err(|error| CommandError::new(format!("cannot listen for signals: {error}")))?);
+    }
+    drop(entered);
+    Ok(runtime)
+}
+
+/// Elsewhere the console does not end who waits for an editor.
+#[cfg(not(unix))]
+pub(crate) fn outlive_signals() -> Result<(), CommandError> {
+    Ok(())
+}
+
 /// A file in a folder of its own, both gone when this is dropped.
 pub(crate) struct PrivateFile {
     folder: PathBuf,

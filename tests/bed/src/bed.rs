@@ -298,24 +298,34 @@ impl Tenant {
     ///
     /// Trouble with the API server.
     pub async fn expose(&self, operator: &Operator, service: &str) -> Result<()> {
+        self.expose_url(&operator.url, &self.keys, service).await
+    }
+
+    /// The same for whatever listens at a URL, in any namespace of this tenant.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the API server.
+    pub async fn expose_url(&self, url: &str, namespace: &str, service: &str) -> Result<()> {
         use serde_json::json;
-        let (address, port) = operator.url.trim_start_matches("http://").rsplit_once(':').context("no port")?;
+        let (address, port) = url.trim_start_matches("http://").rsplit_once(':').context("no port")?;
         let port: u16 = port.parse()?;
-        let metadata = json!({ "name": service, "namespace": self.keys });
+        let metadata = json!({ "name": service, "namespace": namespace });
+        let account = if namespace == self.keys { "chancery" } else { "default" };
         // By this label the stand-in kubelet leaves the Pod to us.
         let labels = json!({ "app.kubernetes.io/name": "chancery" });
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": service, "namespace": self.keys, "labels": labels },
-            "spec": { "serviceAccountName": "chancery", "containers": [{ "name": "operator", "image": "stand-in" }] },
+            "metadata": { "name": service, "namespace": namespace, "labels": labels },
+            "spec": { "serviceAccountName": account, "containers": [{ "name": "operator", "image": "stand-in" }] },
         });
         self.cluster.apply_object(&pod).await?;
         let status = json!({ "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] });
-        self.cluster.patch_status("v1 Pod", &self.keys, service, &status).await?;
+        self.cluster.patch_status("v1 Pod", namespace, service, &status).await?;
         let ports = json!([{ "name": "http", "port": port }]);
         let object = json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": { "ports": ports } });
         self.cluster.apply_object(&object).await?;
-        let target = json!({ "kind": "Pod", "name": service, "namespace": self.keys });
+        let target = json!({ "kind": "Pod", "name": service, "namespace": namespace });
         let endpoints = json!({
             "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata,
             "subsets": [{ "addresses": [{ "ip": address, "targetRef": target }], "ports": ports }],

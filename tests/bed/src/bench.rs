@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::{checkout, programs};
 
 /// What can be measured, with a word each.
-const BENCHES: [(&str, &str); 2] = [
+const BENCHES: [(&str, &str); 3] = [
     ("idle", "size, start of the operator to complete watches, memory when nothing happens"),
+    ("seal", "the command: one Secret beside the real kubeseal, one value, a tree of 5 000 files, size"),
     ("sync", "Applications: first sync of many and of a large one, one change, commit and hand edit to the cluster"),
 ];
 /// Longest that anything measured here may take.
@@ -33,12 +34,19 @@ pub(crate) fn prepare(name: &str) -> Result<()> {
         bail!("no bench {name:?}; `cargo bed bench` lists them");
     }
     let mut build = std::process::Command::new("cargo");
-    super::succeed(build.args(["build", "--release", "--package", "chancery"]).current_dir(checkout()))
+    super::succeed(
+        build
+            .args(["build", "--release", "--package", if name == "seal" { "seal" } else { "chancery" }])
+            .current_dir(checkout()),
+    )
 }
 
 pub(crate) fn run(folder: &Path, name: &str) -> Result<()> {
     let cache = Cache::open()?;
     let release = programs().join("../release");
+    if name == "seal" {
+        return super::bench_seal::run(folder, &release.join("seal"), &cache.kubeseal()?);
+    }
     let parts = Bed::start(&cache, folder, &checkout(), &release)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let tenant = runtime.block_on(async {
@@ -184,7 +192,7 @@ async fn becomes(tenant: &Tenant, name: &str, value: &str) -> Result<()> {
 }
 
 /// Median and range.
-fn spread(mut times: Vec<Duration>) -> String {
+pub(crate) fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let [first, .., last] = times.as_slice() else { return "not measured".to_owned() };
     let median = times[times.len() / 2];

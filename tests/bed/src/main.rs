@@ -10,6 +10,7 @@ use bed::{Bed, namespaces, say};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bench_seal;
 mod checks;
 mod demo;
 mod leftovers;
@@ -96,6 +97,7 @@ fn run(verb: &Verb) -> Result<()> {
                 prepare(&["--all-targets"])?;
                 checks::build_server_tests()?;
                 if filter.is_none() {
+                    checks::other_targets()?;
                     checks::leaves_nothing()?;
                 }
             }

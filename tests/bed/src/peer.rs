@@ -68,7 +68,7 @@ impl SealedSecretsController {
         let address = format!("{OWN_ADDRESS}:{}", free_port()?);
         let mut command = Process::command(program);
         command
-            .args(["--all-namespaces=false", "--update-status", "--listen-addr", &address])
+            .args(["--all-namespaces=false", "--update-status", "--key-renew-period=0", "--listen-addr", &address])
             .args(["--listen-metrics-addr", &format!("{OWN_ADDRESS}:{}", free_port()?)])
             .envs(account.environment.iter().cloned());
         std::fs::create_dir_all(&tenant.folder)?;

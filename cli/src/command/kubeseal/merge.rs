@@ -90,7 +90,9 @@ fn merged(
     let metadata = sealed.spec.template.and_then(|template| template.metadata).unwrap_or_default();
     for (field, texts) in [("labels", metadata.labels), ("annotations", metadata.annotations)] {
         let path = ["spec", "template", "metadata", field];
-        if !texts.is_empty() && target.node.at(&path).is_none() {
+        // The scope's own annotation is ours to make room for.
+        let own = |key: &String| scope.annotation() == Some(key.as_str());
+        if !texts.keys().all(own) && target.node.at(&path).is_none() {
             return Err(refuse(&format!("the input has {field}, and its template has none"))
                 .help(format!("write `{field}: {{}}` under spec.template.metadata, or leave them out of the input")));
         }

@@ -39,6 +39,10 @@ fn placed(args: &Args, mut secret: Secret) -> Result<(Secret, Scope), CommandErr
     if let Some(name) = &args.name {
         secret.name = Some(name.clone());
     }
+    // Whatever the scope: a SealedSecret without a name cannot be applied.
+    if secret.name.as_deref().is_none_or(str::is_empty) {
+        return Err(refused(&secret, &SealError::NoName));
+    }
     let given = secret.namespace.as_deref().filter(|namespace| !namespace.is_empty());
     match (given, args.cluster.namespace.as_deref()) {
         (Some(given), Some(flag)) if given != flag && scope != Scope::ClusterWide => {

@@ -60,7 +60,7 @@ impl Check {
             ask_controller(context, &mut seen)?;
         }
         let sealing = seen.iter().any(|seen| seen.report.objects > 0);
-        let stale = if sealing { known.problems.take() } else { None };
+        let stale = if sealing { known.expired.take() } else { None };
         let files = files.into_inner().unwrap_or_default();
         match self.output {
             Output::Table => self.say(context, &seen, stale.as_ref(), files),
@@ -96,21 +96,21 @@ impl Check {
             (sum(|report| report.objects), sum(|report| report.items), sum(|report| report.unknown));
         let bad = seen.iter().filter(|seen| self.failed(seen)).count();
         let of_them = if unknown > 0 { format!(", {unknown} of them unknown") } else { String::new() };
-        let counted = format!("{} with {}{of_them}", counted(objects, "SealedSecret"), counted(items, "item"));
+        let holds = format!("{} with {}{of_them}", counted(objects, "SealedSecret"), counted(items, "item"));
         match bad {
-            0 => context.tell(&format!("{} in {files} files: nothing wrong", counted)),
-            bad => context.tell(&format!("{bad} of {files} files failed ({counted})")),
+            0 => context.tell(&format!("{holds} in {}: nothing wrong", counted(files, "file"))),
+            bad => context.tell(&format!("{bad} of {} failed ({holds})", counted(files, "file"))),
         }
     }
 }
 
 /// The certificates by profile, read once.
 struct Certificates {
-    project_wide: Vec<(String, Known)>,
+    by_profile: Vec<(String, Known)>,
     default: Known,
-    problems: Option<CommandError>,
+    expired: Option<CommandError>,
     by_file: bool,
-    context_project: crate::command::project::Project,
+    project: crate::command::project::Project,
 }
 
 impl Certificates {
@@ -118,7 +118,7 @@ impl Certificates {
         let default = Known { certificates: context.known_certificates(None)? };
         // A flag speaks for all files; otherwise each directory may have a profile of its own.
         let by_file = context.global.cert.is_none() && context.global.profile.is_none();
-        let mut project_wide = Vec::new();
+        let mut by_profile = Vec::new();
         if by_file {
             for (name, profile) in context.project.profiles() {
                 let Some(place) = profile.cert.as_deref().filter(|place| !place.contains("://")) else { continue };
@@ -126,22 +126,22 @@ impl Certificates {
                 let source = crate::command::certificate::Source::Place(&path);
                 let certificates =
                     seal::Certificate::all_from_pem(&source.pem()?).map_err(|error| source.unusable(&error))?;
-                project_wide.push((name.clone(), Known { certificates }));
+                by_profile.push((name.clone(), Known { certificates }));
             }
         }
-        let problems = default.certificates.first().and_then(|certificate| {
+        let expired = default.certificates.first().and_then(|certificate| {
             let error = certificate.check_not_expired(crate::command::certificate::now()).err()?;
             Some(CommandError::coded(Code::Expired, error.to_string()).help("get the new one: seal cert fetch --pin"))
         });
-        Ok(Self { project_wide, default, problems, by_file, context_project: context.project.clone() })
+        Ok(Self { by_profile, default, expired, by_file, project: context.project.clone() })
     }
 
     fn of(&self, file: &Path) -> &Known {
         if !self.by_file {
             return &self.default;
         }
-        let name = self.context_project.profile(None, Some(file)).map(|(name, _)| name).unwrap_or_default();
-        self.project_wide.iter().find(|(known, _)| *known == name).map_or(&self.default, |(_, known)| known)
+        let name = self.project.profile(None, Some(file)).map(|(name, _)| name).unwrap_or_default();
+        self.by_profile.iter().find(|(known, _)| *known == name).map_or(&self.default, |(_, known)| known)
     }
 }
 

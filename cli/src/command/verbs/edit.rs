@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::command::codes::{self, Code};
 use crate::command::context::Context;
 use crate::command::error::CommandError;
-use crate::command::private::PrivateFile;
+use crate::command::private::{PrivateFile, outlive_signals};
 use crate::command::target::Target;
 
 /// What stands for a value that is there.
@@ -36,6 +36,7 @@ impl Edit {
         target.check_place()?;
         let chosen = context.certificate(Some(&self.file), false)?;
         let editor = editor()?;
+        let _listening = outlive_signals()?;
         let copy = PrivateFile::create(self.on_disk, "values.yaml", page(&target).as_bytes())?;
         let program = editor.split_whitespace().next().unwrap_or_default();
         context.tell(&format!("opening {program} on a private copy (existing values show as {SEALED})"));

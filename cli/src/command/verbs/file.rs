@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use seal::manifest::{self, ManifestError, Secret};
-use seal::{Scope, edit, tree};
+use seal::{Scope, check, edit, tree};
 use serde_json::Value;
 
 use super::new::sealed;
@@ -207,11 +207,7 @@ fn value_of<'v>(values: &'v [Value], object: &tree::Object<'_>) -> Option<&'v Va
 
 /// Whether all values are certificates, which are public anyway.
 fn only_public(secret: &Secret) -> bool {
-    !secret.data.is_empty()
-        && secret.data.values().all(|value| {
-            let text = std::str::from_utf8(value.expose()).unwrap_or_default().trim_start();
-            text.starts_with("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY")
-        })
+    !secret.data.is_empty() && secret.data.values().all(|value| check::is_public(value.expose()))
 }
 
 fn not_a_manifest(file: &Path, line: usize, error: &ManifestError) -> CommandError {

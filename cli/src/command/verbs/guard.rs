@@ -14,6 +14,7 @@ use crate::command::error::CommandError;
 use crate::command::files;
 use crate::command::git;
 use crate::command::io;
+use crate::command::project::Project;
 use crate::command::target::unreadable;
 
 /// What people let pass, with a reason each.
@@ -254,7 +255,7 @@ impl Allow {
                 .at(file, line)
                 .help("see: seal guard run"));
         };
-        let root = git::root().unwrap_or_else(|| PathBuf::from("."));
+        let root = root();
         let list = root.join(ALLOWED);
         let mut text = if list.is_file() {
             io::read(Some(&list))?
@@ -270,7 +271,7 @@ impl Allow {
             json!(self.reason)
         );
         io::write(Some(&list), text.as_bytes())?;
-        context.tell(&format!("{} lets {} pass", list.display(), self.place));
+        context.tell(&format!("{ALLOWED} lets {} pass", self.place));
         Ok(())
     }
 }
@@ -279,7 +280,7 @@ impl Allowances {
     fn read(baseline: Option<&Path>) -> Result<Self, CommandError> {
         let file = match baseline {
             Some(file) => file.to_owned(),
-            None => git::root().unwrap_or_else(|| PathBuf::from(".")).join(ALLOWED),
+            None => root().join(ALLOWED),
         };
         if baseline.is_none() && !file.is_file() {
             return Ok(Self::default());
@@ -299,7 +300,7 @@ impl Allowances {
     }
 
     fn covers(&self, found: &Found) -> bool {
-        let root = git::root().unwrap_or_else(|| PathBuf::from("."));
+        let root = root();
         let path = within(&root, &found.file);
         self.allow.iter().any(|allowance| {
             allowance.path == path
@@ -308,6 +309,12 @@ impl Allowances {
                 && allowance.bytes == found.bytes
         })
     }
+}
+
+/// Where the list of what is let pass lies: beside `.seal.toml`, or in the repository's root.
+fn root() -> PathBuf {
+    let project = Project::find(Path::new(".")).ok().and_then(|project| project.folder);
+    project.or_else(git::root).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// A path as the repository names it.
