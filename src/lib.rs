@@ -15,6 +15,8 @@ pub mod api;
 pub mod args;
 /// The only room that speaks to Kubernetes.
 pub mod cluster;
+/// Verbs for people.
+pub mod command;
 /// Thin glue: observe, decide, act.
 pub mod controllers;
 /// What should happen: pure rules.

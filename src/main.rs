@@ -1,13 +1,18 @@
-//! The operator's program: parse arguments, start telemetry, run.
+//! The operator's program: parse arguments, do a verb, or start telemetry and run.
 
 use std::process::ExitCode;
 
-use chancery::{args::Settings, telemetry};
+use chancery::args::Settings;
+use chancery::command::Program;
+use chancery::telemetry;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let settings = Settings::parse();
-    match start(settings) {
+    let program = Program::parse();
+    if let Some(verb) = program.verb {
+        return verb.run();
+    }
+    match start(program.settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Logging may not have started: this one goes to stderr either way.

@@ -12,11 +12,14 @@ use serde_json::{Value, json};
 
 use super::{checkout, programs};
 
+/// Measured by criterion, without servers.
+pub(crate) const TEMPLATE: &str = "template";
 /// What can be measured, with a word each.
-const BENCHES: [(&str, &str); 3] = [
+const BENCHES: [(&str, &str); 4] = [
     ("idle", "size, start of the operator to complete watches, memory when nothing happens"),
     ("seal", "the command: one Secret beside the real kubeseal, one value, a tree of 5 000 files, size"),
     ("sync", "Applications: first sync of many and of a large one, one change, commit and hand edit to the cluster"),
+    (TEMPLATE, "the template engine: a page parsed and rendered, over many objects (needs no servers)"),
 ];
 /// Longest that anything measured here may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -26,6 +29,12 @@ pub(crate) fn list() -> Result<()> {
         say(format!("{name:10} {words}"));
     }
     Ok(())
+}
+
+/// The figures of the template engine.
+pub(crate) fn template() -> Result<()> {
+    let mut bench = std::process::Command::new("cargo");
+    super::succeed(bench.args(["bench", "--package", "chancery", "--bench", TEMPLATE]).current_dir(checkout()))
 }
 
 /// Figures are of the program as it is shipped.

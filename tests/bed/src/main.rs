@@ -111,6 +111,9 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Bench { name } => {
             cache::check_machine()?;
             let Some(name) = name else { return bench::list() };
+            if name == bench::TEMPLATE {
+                return bench::template();
+            }
             if !namespaces::inside() {
                 bench::prepare(name)?;
                 prepare(&[])?;
