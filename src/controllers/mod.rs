@@ -7,8 +7,8 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    AppProject, Application, ClusterSecretStore, Doorbell, ExternalSecret, KeyReport, PushSecret, SealedSecret,
-    SecretStore,
+    AppProject, Application, ClusterExternalSecret, ClusterPushSecret, ClusterSecretStore, Doorbell, ExternalSecret,
+    KeyReport, PushSecret, SealedSecret, SecretStore,
 };
 use crate::args::{Controller, Settings};
 use crate::cluster::{self, Cluster, Keys, Metadata, Watchable, Watched};
@@ -20,6 +20,7 @@ mod application;
 mod doorbell;
 mod drive;
 mod external_secret;
+mod fan_out;
 mod generator;
 mod push_secret;
 mod repositories;
@@ -89,15 +90,25 @@ impl Context {
 
     /// The same for metadata of Secrets, whose watch begins when the watches of their owners are complete.
     pub fn need_secret_metadata(&self, metadata: &Metadata) {
+        self.follow_metadata("Secret", Turn::Owned, metadata);
+    }
+
+    /// The same for metadata of another kind.
+    pub fn need_metadata(&self, kind: &str, metadata: &Metadata) {
+        self.follow_metadata(kind, Turn::Owners, metadata);
+    }
+
+    fn follow_metadata(&self, kind: &str, turn: Turn, metadata: &Metadata) {
         let (reader, watch, cluster, stop) =
             (metadata.clone(), metadata.clone(), self.cluster.clone(), self.stop.clone());
+        let name = kind.to_owned();
         self.add(Needed {
-            name: "Secret".to_owned(),
-            turn: Turn::Owned,
+            name: name.clone(),
+            turn,
             is_ready: Box::new(move || reader.is_ready()),
             run: Some(Box::pin(async move {
                 if let Err(error) = watch.start(&cluster, stop).await {
-                    tracing::error!(%error, "Secrets cannot be watched");
+                    tracing::error!(%error, kind = name, "cannot be watched");
                 }
             })),
         });
@@ -175,6 +186,12 @@ pub struct Stores {
     pub cluster_secret_stores: Watched<ClusterSecretStore>,
     /// PushSecrets in the watched namespaces.
     pub push_secrets: Watched<PushSecret>,
+    /// ClusterExternalSecrets.
+    pub cluster_external_secrets: Watched<ClusterExternalSecret>,
+    /// ClusterPushSecrets.
+    pub cluster_push_secrets: Watched<ClusterPushSecret>,
+    /// Metadata of all Namespaces.
+    pub namespaces: Metadata,
     /// Clients of stores in use.
     pub providers: Providers,
     /// Applications in their namespaces.
@@ -199,6 +216,9 @@ impl Stores {
             secret_stores: cluster.watched(),
             cluster_secret_stores: cluster.watched_cluster(),
             push_secrets: cluster.watched(),
+            cluster_external_secrets: cluster.watched_cluster(),
+            cluster_push_secrets: cluster.watched_cluster(),
+            namespaces: cluster.metadata_of("v1", "Namespace"),
             providers: Providers::new(Arc::clone(&context.metrics)),
             applications: cluster.watched_in(namespaces),
             projects: cluster.watched_in(&namespaces[..namespaces.len().min(1)]),
@@ -213,10 +233,12 @@ pub type Armed = BoxFuture<'static, ()>;
 /// The table of controllers: registers the watches of those that `--controllers` names.
 pub fn arm(context: &Context, stores: &Stores) -> Vec<Armed> {
     type Arm = fn(&Context, &Stores) -> Armed;
-    let table: [(Controller, Arm); 6] = [
+    let table: [(Controller, Arm); 8] = [
         (Controller::SealedSecrets, sealed_secret::arm),
         (Controller::ExternalSecrets, external_secret::arm),
         (Controller::ExternalSecrets, push_secret::arm),
+        (Controller::ExternalSecrets, fan_out::arm::<ClusterExternalSecret>),
+        (Controller::ExternalSecrets, fan_out::arm::<ClusterPushSecret>),
         (Controller::ExternalSecrets, secret_store::arm::<SecretStore>),
         (Controller::ExternalSecrets, secret_store::arm::<ClusterSecretStore>),
         (Controller::Applications, application::arm),

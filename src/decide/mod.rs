@@ -6,6 +6,7 @@ pub mod application;
 pub mod digest;
 /// From an ExternalSecret to the Secret that it means.
 pub mod external_secret;
+pub mod fan_out;
 /// Whose a Secret is.
 pub mod ownership;
 /// From a PushSecret to what goes into which store.

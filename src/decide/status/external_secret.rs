@@ -169,7 +169,13 @@ fn conditions(object: &ExternalSecret) -> &[Condition] {
     object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
 }
 
-pub(super) fn condition(before: &[Condition], status: &str, reason: &str, message: &str, now: Timestamp) -> Condition {
+pub(in crate::decide) fn condition(
+    before: &[Condition],
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Condition {
     let same = before.iter().find(|condition| condition.type_ == READY && condition.status == status);
     Condition {
         type_: READY.to_owned(),
