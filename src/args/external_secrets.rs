@@ -17,4 +17,8 @@ pub struct ExternalSecrets {
     /// Take over Secrets that nobody owns without being asked, as External Secrets Operator does
     #[arg(long = "external-secrets-take-over", env = "CHANCERY_EXTERNAL_SECRETS_TAKE_OVER")]
     pub take_over: bool,
+
+    /// Work although External Secrets Operator works on the same objects
+    #[arg(long = "beside-external-secrets", env = "CHANCERY_BESIDE_EXTERNAL_SECRETS")]
+    pub beside: bool,
 }

@@ -30,15 +30,34 @@ impl Cluster {
                 None => amiss.push(format!(
                     "{name} is not installed, and nothing begins before it is: kubectl apply --server-side -k crds/"
                 )),
-                Some(installed) if remembers(&ours) && !remembers(&installed) => amiss.push(format!(
-                    "{name} is not ours: what we remember in its status is lost, so a restart does more work; \
+                Some(installed) if remembers(&ours) && !remembers(&installed) => {
+                    amiss.extend(stored_before(&name, &installed, &ours));
+                    amiss.push(format!(
+                        "{name} is not ours: what we remember in its status is lost, so a restart does more work; \
                      apply crds/ of Chancery"
-                )),
-                Some(_) => {}
+                    ));
+                }
+                Some(installed) => amiss.extend(stored_before(&name, &installed, &ours)),
             }
         }
         Ok(amiss)
     }
+}
+
+/// What keeps our definition from being applied: objects that may still lie in a version it does not have.
+fn stored_before(name: &str, installed: &CustomResourceDefinition, ours: &CustomResourceDefinition) -> Option<String> {
+    let stored = installed.status.iter().flat_map(|status| status.stored_versions.iter().flatten());
+    let known = |version: &&String| ours.spec.versions.iter().any(|ours| ours.name == **version);
+    let old: Vec<&str> = stored.filter(|version| !known(version)).map(String::as_str).collect();
+    let storage = ours.spec.versions.iter().find(|version| version.storage)?.name.as_str();
+    (!old.is_empty()).then(|| {
+        format!(
+            "{name} says that objects are stored as {}, which Chancery does not read, so crds/ cannot be applied. Write \
+             every object once: kubectl get {name} -A -o json | kubectl replace -f -; then say so: kubectl patch crd \
+             {name} --subresource=status --type=merge -p '{{\"status\":{{\"storedVersions\":[\"{storage}\"]}}}}'",
+            old.join(", ")
+        )
+    })
 }
 
 /// Whether the status of some served version has room for our record.
@@ -67,5 +86,18 @@ mod tests {
             status.properties.as_mut().unwrap().remove(RECORD);
         }
         assert!(!remembers(&upstream));
+    }
+    #[test]
+    fn a_version_that_is_stored_and_that_we_do_not_have_is_told_with_the_way_out() {
+        let ours = &api::all_crds()["externalsecrets.external-secrets.io"];
+        let stored = |versions: &[&str]| {
+            let mut installed = ours.clone();
+            installed.status = serde_json::from_value(serde_json::json!({ "storedVersions": versions })).unwrap();
+            stored_before("externalsecrets.external-secrets.io", &installed, ours)
+        };
+        assert_eq!(stored(&["v1"]), None);
+        let told = stored(&["v1beta1", "v1"]).unwrap();
+        assert!(told.contains("stored as v1beta1"), "{told}");
+        assert!(told.contains(r#"{"status":{"storedVersions":["v1"]}}"#), "{told}");
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use super::external_secret::ExternalSecretsPeer;
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
 use crate::api::push_secret::FailedNamespace;
 use crate::api::{ClusterExternalSecret, ClusterPushSecret};
@@ -58,6 +59,7 @@ struct FanOut<P: Kind> {
     parents: Watched<P>,
     children: Watched<P::Child>,
     namespaces: Metadata,
+    peer: ExternalSecretsPeer,
     /// The versions of children that are as they should be although they look otherwise.
     verified: Mutex<HashMap<ObjectKey, (String, i64)>>,
 }
@@ -130,6 +132,7 @@ pub(super) fn arm<P: Kind>(context: &Context, stores: &Stores) -> Armed {
         parents: parents.clone(),
         children: children.clone(),
         namespaces: namespaces.clone(),
+        peer: stores.external_secrets_peer.clone(),
         verified: Mutex::default(),
     });
     let context = context.clone();
@@ -156,6 +159,9 @@ impl<P: Kind> Reconcile for FanOut<P> {
     }
 
     async fn reconcile(&self, parent: &P, _: Class) -> Result<Verdict, Error> {
+        if let Some(pause) = self.peer.stands_in_for() {
+            return Ok(Verdict::silent(Next::After(pause)));
+        }
         self.take_leftovers(parent).await?;
         if parent.meta().deletion_timestamp.is_some() {
             self.let_go(parent).await?;

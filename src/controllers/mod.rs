@@ -29,6 +29,7 @@ mod secret_store;
 mod target;
 
 pub use drive::{Failure, Reconcile, drive};
+pub use external_secret::ExternalSecretsPeer;
 
 /// What every controller shares. Cheap to clone.
 #[derive(Clone)]
@@ -192,6 +193,8 @@ pub struct Stores {
     pub cluster_push_secrets: Watched<ClusterPushSecret>,
     /// Metadata of all Namespaces.
     pub namespaces: Metadata,
+    /// External Secrets Operator, where it runs beside us.
+    pub external_secrets_peer: ExternalSecretsPeer,
     /// Clients of stores in use.
     pub providers: Providers,
     /// Applications in their namespaces.
@@ -219,6 +222,7 @@ impl Stores {
             cluster_external_secrets: cluster.watched_cluster(),
             cluster_push_secrets: cluster.watched_cluster(),
             namespaces: cluster.metadata_of("v1", "Namespace"),
+            external_secrets_peer: ExternalSecretsPeer::default(),
             providers: Providers::new(Arc::clone(&context.metrics)),
             applications: cluster.watched_in(namespaces),
             projects: cluster.watched_in(&namespaces[..namespaces.len().min(1)]),

@@ -136,6 +136,9 @@ impl Reconcile for PushSecrets {
     }
 
     async fn reconcile(&self, object: &PushSecret, _: Class) -> Result<Verdict, Error> {
+        if let Some(pause) = self.stores.external_secrets_peer.stands_in_for() {
+            return Ok(Verdict::silent(Next::After(pause)));
+        }
         if object.metadata.deletion_timestamp.is_some() {
             return self.let_go(object).await;
         }

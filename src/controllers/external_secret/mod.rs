@@ -18,11 +18,13 @@ use crate::scheduler::{Class, Scheduler};
 
 mod error;
 mod fetching;
+mod peer;
 mod waking;
 mod writing;
 
 use error::Error;
 pub(in crate::controllers) use fetching::read_sources;
+pub use peer::ExternalSecretsPeer;
 use waking::{Rung, lock};
 
 struct ExternalSecrets {
@@ -49,7 +51,11 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         rung,
     });
     let context = context.clone();
-    Box::pin(async move { drive(context, controller, queue).await })
+    let peer = stores.external_secrets_peer.clone();
+    Box::pin(async move {
+        peer.look(&context).await;
+        futures::future::join(drive(context.clone(), controller, queue), peer.watch(&context)).await;
+    })
 }
 
 impl Reconcile for ExternalSecrets {
@@ -64,6 +70,9 @@ impl Reconcile for ExternalSecrets {
     /// Order matters: whether to fetch is decided before a provider is touched, because a provider call can cost money
     /// and count against a quota.
     async fn reconcile(&self, object: &ExternalSecret, class: Class) -> Result<Verdict, Error> {
+        if let Some(pause) = self.stores.external_secrets_peer.stands_in_for() {
+            return Ok(Verdict::silent(Next::After(pause)));
+        }
         if object.metadata.deletion_timestamp.is_some() {
             return self.let_go(object).await;
         }
