@@ -114,6 +114,28 @@ impl Time {
         i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
     }
 
+    fn location(&self) -> String {
+        match &self.zone {
+            Zone::Utc => "UTC".to_owned(),
+            Zone::Named(zone) => zone.iana_name().unwrap_or_default().to_owned(),
+            Zone::Fixed { name, .. } => name.clone(),
+        }
+    }
+
+    fn is_dst(&self) -> bool {
+        matches!(&self.zone, Zone::Named(zone) if zone.to_offset_info(self.at).dst().is_dst())
+    }
+
+    /// Counted from the zero time, as Go does it.
+    fn to_multiple(&self, unit: i64, rounds: bool) -> Result<Self, Fault> {
+        if unit <= 0 {
+            return Ok(self.clone());
+        }
+        let beyond = (self.at.as_nanosecond() - Self::zero().at.as_nanosecond()).rem_euclid(i128::from(unit));
+        let down = i64::try_from(beyond).unwrap_or(0);
+        self.plus(if rounds && beyond * 2 >= i128::from(unit) { unit - down } else { -down })
+    }
+
     fn by(&self, layout: &str) -> String {
         unicode::lossy(&format(self, layout.as_bytes()))
     }

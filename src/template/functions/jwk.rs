@@ -4,7 +4,8 @@ use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA512_MGF1SHA512, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
@@ -15,6 +16,9 @@ use super::super::value::Text;
 use super::keys::{Curve, PrivateKey, PublicKey};
 use super::pem::Block;
 use super::{Function, external};
+
+/// Indifferent to what the last bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// A key, of either half.
 enum Key {
@@ -36,7 +40,7 @@ fn read(text: &[u8]) -> Result<Key, Fault> {
 fn bytes(fields: &Map<String, Json>, name: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let text = fields.get(name).and_then(Json::as_str).ok_or_else(|| format!("the key has no field {name:?}"))?;
     let plain = Zeroizing::new(text.trim_end_matches('=').replace('-', "+").replace('_', "/"));
-    let decoded = STANDARD_NO_PAD.decode(plain.as_bytes());
+    let decoded = LENIENT.decode(plain.as_bytes());
     decoded.map(Zeroizing::new).map_err(|_| format!("the field {name:?} is not base64url").into())
 }
 
@@ -80,19 +84,21 @@ fn read_elliptic(fields: &Map<String, Json>) -> Result<Key, Fault> {
 }
 
 fn read_edwards(fields: &Map<String, Json>) -> Result<Key, Fault> {
-    let is_signing = match fields.get("crv").and_then(Json::as_str) {
-        Some("Ed25519") => true,
-        Some("X25519") => false,
+    match fields.get("crv").and_then(Json::as_str) {
+        Some("Ed25519") => {}
+        Some("X25519") => return Fault::wrong("x509: unsupported key type: X25519"),
         _ => return Fault::wrong("the key is on a curve that is not known"),
-    };
-    let public: [u8; 32] = bytes(fields, "x")?.as_slice().try_into().map_err(|_| "the key is not of 32 bytes")?;
-    if !fields.contains_key("d") {
-        let public = public.to_vec();
-        return Ok(Key::Public(if is_signing { PublicKey::Ed25519(public) } else { PublicKey::X25519(public) }));
     }
-    let seed =
-        bytes(fields, "d")?.as_slice().try_into().map(Zeroizing::new).map_err(|_| "the key is not of 32 bytes")?;
-    Ok(Key::Private(if is_signing { PrivateKey::Ed25519(seed) } else { PrivateKey::X25519(seed) }))
+    let public = bytes(fields, "x")?;
+    if !fields.contains_key("d") {
+        return Ok(Key::Public(PublicKey::Ed25519(public.to_vec())));
+    }
+    let seed = bytes(fields, "d")?.as_slice().try_into().map_err(|_| "the key is not of 32 bytes")?;
+    let key = PrivateKey::Ed25519(Zeroizing::new(seed));
+    if key.public()?.bits() != *public {
+        return Fault::wrong("failed to build public key: invalid x value given d value");
+    }
+    Ok(Key::Private(key))
 }
 
 fn jwk_public_key_pem(run: &mut Run, key: Text) -> Result<Vec<u8>, Fault> {

@@ -1,14 +1,13 @@
 //! Public keys, written.
 
 use super::super::der;
-use super::{Curve, NULL, ed25519_object, elliptic_object, rsa_object, x25519_object};
+use super::{Curve, NULL, ed25519_object, elliptic_object, rsa_object};
 
 /// A public key.
 pub(in super::super) enum PublicKey {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     Elliptic { curve: Curve, point: Vec<u8> },
     Ed25519(Vec<u8>),
-    X25519(Vec<u8>),
 }
 
 impl PublicKey {
@@ -18,7 +17,6 @@ impl PublicKey {
             Self::Rsa { .. } => (der::sequence(&[&rsa_object(), &NULL[..]]), self.bits()),
             Self::Elliptic { curve, .. } => (der::sequence(&[&elliptic_object(), &curve.object()]), self.bits()),
             Self::Ed25519(_) => (der::sequence(&[&ed25519_object()]), self.bits()),
-            Self::X25519(_) => (der::sequence(&[&x25519_object()]), self.bits()),
         };
         der::sequence(&[&algorithm, &der::bits(&key)])
     }
@@ -28,7 +26,7 @@ impl PublicKey {
         match self {
             Self::Rsa { modulus, exponent } => der::sequence(&[&der::integer(modulus), &der::integer(exponent)]),
             Self::Elliptic { point, .. } => point.clone(),
-            Self::Ed25519(key) | Self::X25519(key) => key.clone(),
+            Self::Ed25519(key) => key.clone(),
         }
     }
 }
