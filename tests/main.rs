@@ -13,6 +13,8 @@ mod project;
 mod scenarios;
 mod seal;
 mod sealed_secret;
+mod sealed_secret_handover;
 mod sealed_secret_recorded;
+mod sealed_secret_trouble;
 mod sealing_endpoints;
 mod support;

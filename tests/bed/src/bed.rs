@@ -234,6 +234,7 @@ impl Bed {
 }
 
 /// Namespaces and an operator for one test.
+#[derive(Clone)]
 pub struct Tenant {
     /// The servers.
     pub bed: Bed,

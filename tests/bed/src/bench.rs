@@ -12,12 +12,15 @@ use serde_json::{Value, json};
 
 use super::{checkout, programs};
 
+mod sealed;
+
 /// Measured by criterion, without servers.
 pub(crate) const TEMPLATE: &str = "template";
 /// What can be measured, with a word each.
-const BENCHES: [(&str, &str); 4] = [
+const BENCHES: [(&str, &str); 5] = [
     ("idle", "size, start of the operator to complete watches, memory when nothing happens"),
     ("seal", "the command: one Secret beside the real kubeseal, one value, a tree of 5 000 files, size"),
+    ("sealed", "SealedSecrets beside the real controller: a thousand new, a restart over them, healing, old keys"),
     ("sync", "Applications: first sync of many and of a large one, one change, commit and hand edit to the cluster"),
     (TEMPLATE, "the template engine: a page parsed and rendered, over many objects (needs no servers)"),
 ];
@@ -65,6 +68,7 @@ pub(crate) fn run(folder: &Path, name: &str) -> Result<()> {
     })?;
     match name {
         "idle" => idle(&parts, &runtime, &tenant, &release),
+        "sealed" => runtime.block_on(sealed::run(&tenant)),
         _ => {
             let git = tenant.git()?;
             runtime.block_on(sync(&tenant, &git))

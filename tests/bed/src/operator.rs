@@ -114,6 +114,13 @@ impl Operator {
         self
     }
 
+    /// The same with another value of a flag, given as its beginning and the whole.
+    #[must_use]
+    pub fn replacing(mut self, beginning: &str, argument: &str) -> Self {
+        self.arguments.retain(|known| !known.starts_with(beginning));
+        self.with(argument)
+    }
+
     /// Starts it and waits until `/readyz` says that all watches are complete.
     ///
     /// # Errors

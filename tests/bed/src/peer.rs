@@ -63,6 +63,15 @@ impl SealedSecretsController {
     ///
     /// It needs the bed's namespaces, and it does not come up within half a minute: with the last lines of its log.
     pub async fn start(tenant: &Tenant, account: &str) -> Result<Self> {
+        Self::start_with(tenant, account, &[]).await
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`SealedSecretsController::start`].
+    pub async fn start_with(tenant: &Tenant, account: &str, arguments: &[&str]) -> Result<Self> {
         let account = PodAccount::mount(tenant, &tenant.work, account).await?;
         let program = tenant.bed.kubeseal.with_file_name("controller");
         let address = format!("{OWN_ADDRESS}:{}", free_port()?);
@@ -70,11 +79,17 @@ impl SealedSecretsController {
         command
             .args(["--all-namespaces=false", "--update-status", "--key-renew-period=0", "--listen-addr", &address])
             .args(["--listen-metrics-addr", &format!("{OWN_ADDRESS}:{}", free_port()?)])
+            .args(arguments)
             .envs(account.environment.iter().cloned());
         std::fs::create_dir_all(&tenant.folder)?;
         let mut process = Process::start("the reference controller", command, &tenant.folder.join("reference.log"))?;
         process.wait_until(Duration::from_secs(30), || std::net::TcpStream::connect(&address).is_ok())?;
         Ok(Self { url: format!("http://{address}"), process, _account: account })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The last lines that it logged.
