@@ -90,33 +90,16 @@ pub(crate) fn with_servers(folder: &Path, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// The library for a browser, the command for other systems: types only, as there is nothing here to run them on.
-///
-/// The compilers' libraries for these targets are fetched when they are not there. C is not compiled (there is no C
-/// compiler for them here): a stand-in makes empty objects.
+/// The library for a browser: types only, as there is nothing here to run it on. The compiler's library for it is fetched
+/// when it is not there.
 pub(crate) fn other_targets() -> Result<()> {
-    let stand_in = stand_in_for_a_c_compiler()?;
-    for (target, arguments) in [
-        ("wasm32-unknown-unknown", &["--lib", "--no-default-features"][..]),
-        ("aarch64-apple-darwin", &[][..]),
-        ("x86_64-pc-windows-gnu", &[][..]),
-    ] {
-        if !target_is_there(target)? {
-            step(
-                &format!("fetch what is needed for {target}"),
-                Command::new("rustup").args(["target", "add", target]),
-            )?;
-        }
-        let name = target.replace('-', "_");
-        let mut cargo = Command::new("cargo");
-        cargo
-            .args(["check", "--package", "seal", "--target", target])
-            .args(arguments)
-            .envs(["CC", "CXX", "AR", "RANLIB"].map(|tool| (format!("{tool}_{name}"), stand_in.clone())))
-            .current_dir(checkout());
-        step(&format!("types of seal on {target}"), &mut cargo)?;
+    const BROWSER: &str = "wasm32-unknown-unknown";
+    if !target_is_there(BROWSER)? {
+        step("fetch what is needed for a browser", Command::new("rustup").args(["target", "add", BROWSER]))?;
     }
-    Ok(())
+    let mut cargo = Command::new("cargo");
+    cargo.args(["check", "--package", "seal", "--lib", "--no-default-features", "--target", BROWSER]);
+    step("the library in a browser", cargo.current_dir(checkout()))
 }
 
 fn target_is_there(target: &str) -> Result<bool> {
@@ -126,24 +109,6 @@ fn target_is_there(target: &str) -> Result<bool> {
         .output()?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(Path::new(&folder).read_dir().is_ok_and(|mut files| files.next().is_some()))
-}
-
-/// A program that makes whatever file it is told to, empty.
-fn stand_in_for_a_c_compiler() -> Result<PathBuf> {
-    const PROGRAM: &str = r#"#!/bin/sh
-case "$1" in --version|-dumpmachine) echo stand-in; exit 0 ;; esac
-while [ $# -gt 0 ]; do
-    case "$1" in
-        -o) : > "$2"; shift ;;
-        *.a) : > "$1" ;;
-    esac
-    shift
-done
-"#;
-    let file = programs().join("no-c-compiler");
-    std::fs::write(&file, PROGRAM)?;
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    Ok(file)
 }
 
 /// That a bed leaves nothing behind, however it ends.
