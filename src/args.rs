@@ -87,6 +87,18 @@ pub struct Settings {
     /// What concerns SealedSecrets and their keys
     #[command(flatten)]
     pub sealed: sealed_secrets::SealedSecrets,
+    /// Namespaces whose stores may go without `auth` and so use the operator's own identity of a cloud;
+    /// ClusterSecretStores always may
+    #[arg(long, value_delimiter = ',', env = "CHANCERY_AMBIENT_NAMESPACES", value_name = "LIST")]
+    pub ambient_namespaces: Vec<String>,
+
+    /// Calls a second that each store may be asked, and as many at once
+    #[arg(long, env = "CHANCERY_STORE_CALLS", default_value_t = 100, value_name = "N")]
+    pub store_calls: u32,
+
+    /// Where services of clouds are asked when not at their usual place
+    #[command(flatten)]
+    pub endpoints: CloudEndpoints,
 
     /// How ExternalSecrets are treated
     #[command(flatten)]
@@ -99,6 +111,26 @@ pub struct Settings {
     /// What is logged, as in `info` or `chancery=debug`
     #[arg(long, env = "CHANCERY_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+}
+
+/// Addresses of services of clouds, for private endpoints and trials. Those of AWS have upstream's names.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CloudEndpoints {
+    /// Address of AWS Secrets Manager
+    #[arg(long, env = "AWS_SECRETSMANAGER_ENDPOINT", value_name = "URL", hide = true)]
+    pub aws_secrets_manager: Option<String>,
+    /// Address of AWS Systems Manager
+    #[arg(long, env = "AWS_SSM_ENDPOINT", value_name = "URL", hide = true)]
+    pub aws_ssm: Option<String>,
+    /// Address of AWS Security Token Service
+    #[arg(long, env = "AWS_STS_ENDPOINT", value_name = "URL", hide = true)]
+    pub aws_sts: Option<String>,
+    /// Address of AWS Elastic Container Registry
+    #[arg(long, env = "AWS_ECR_ENDPOINT", value_name = "URL", hide = true)]
+    pub aws_ecr: Option<String>,
+    /// Address of Google Secret Manager
+    #[arg(long, env = "CHANCERY_GOOGLE_SECRET_MANAGER", value_name = "URL", hide = true)]
+    pub google_secret_manager: Option<String>,
 }
 
 /// One controller, as `--controllers` names it.

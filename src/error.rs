@@ -25,4 +25,6 @@ pub enum Retry {
     OnChange,
     /// Time, and the other side said how long.
     After(Duration),
+    /// It is no failure: whatever is needed has no room for us just now. Nothing is told of it.
+    Later(Duration),
 }

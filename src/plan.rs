@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::api::ObjectMeta;
@@ -10,7 +11,7 @@ use seal::SecretBytes;
 use serde_json::{Map, Value, json};
 
 use crate::api::external_secret::StoreKind;
-use crate::api::secret_store::{CaProvider, Provider, SecretKeyRef, ServiceAccountRef};
+use crate::api::secret_store::{CaProvider, ConfigMapRef, Provider, SecretKeyRef, ServiceAccountRef, WholeSecretRef};
 
 /// Which object of a kind: its namespace (empty for cluster-scoped kinds) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,6 +215,8 @@ pub struct StoreAccess {
     pub provider: Provider,
     /// What they refer to.
     pub credentials: Credentials,
+    /// How often a call that failed is repeated, and after which pause.
+    pub retries: (u32, Duration),
 }
 
 /// What a store's settings refer to, resolved: each by the reference as it was written.
@@ -222,7 +225,9 @@ pub struct Credentials {
     /// Keys of Secrets.
     pub secrets: BTreeMap<SecretKeyRef, SecretBytes>,
     /// Whole Secrets.
-    pub whole_secrets: BTreeMap<SecretKeyRef, BTreeMap<String, SecretBytes>>,
+    pub whole_secrets: BTreeMap<WholeSecretRef, BTreeMap<String, SecretBytes>>,
+    /// Keys of ConfigMaps.
+    pub config_maps: BTreeMap<ConfigMapRef, String>,
     /// Service accounts.
     pub accounts: BTreeMap<ServiceAccountRef, Account>,
     /// Certificate authorities, as PEM.
@@ -231,22 +236,56 @@ pub struct Credentials {
     pub ambient: bool,
 }
 
-/// A service account and a token of it.
-#[derive(Clone, Debug, Default)]
-pub struct Account {
-    /// Its annotations: clouds keep there which role it stands for.
-    pub annotations: BTreeMap<String, String>,
-    /// A token that is good for a few minutes. It is another one every few minutes, which makes no other account.
-    pub token: SecretBytes,
-}
-
-impl PartialEq for Account {
-    fn eq(&self, other: &Self) -> bool {
-        self.annotations == other.annotations
+impl Credentials {
+    /// Takes over the tokens of accounts: whoever holds one of these sees the new one.
+    pub fn renew(&self, newer: &Self) {
+        for (reference, account) in &self.accounts {
+            if let Some(newer) = newer.accounts.get(reference) {
+                account.token.set(newer.token.get());
+            }
+        }
     }
 }
 
-impl Eq for Account {}
+/// A service account and a token of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its annotations: clouds keep there which role it stands for.
+    pub annotations: BTreeMap<String, String>,
+    /// A token that is good for a few minutes.
+    pub token: AccountToken,
+}
+
+/// A service account's token. It is another one every few minutes, which makes no other account: all are equal, and a
+/// clone sees what is set.
+#[derive(Clone, Debug, Default)]
+pub struct AccountToken(Arc<Mutex<SecretBytes>>);
+
+impl AccountToken {
+    /// As it is now.
+    pub fn get(&self) -> SecretBytes {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on.
+    pub fn set(&self, token: SecretBytes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+}
+
+impl From<SecretBytes> for AccountToken {
+    fn from(token: SecretBytes) -> Self {
+        Self(Arc::new(Mutex::new(token)))
+    }
+}
+
+impl PartialEq for AccountToken {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for AccountToken {}
 
 /// A reference in a store's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,12 +301,27 @@ pub struct Reference<'a> {
 pub enum Referent<'a> {
     /// A key of a Secret; the second is the key when none is named.
     Secret(&'a SecretKeyRef, Option<&'static str>),
-    /// A whole Secret.
-    WholeSecret(&'a SecretKeyRef),
+    /// A whole Secret: namespace and name; the second is a label that it must bear.
+    WholeSecret(WholeSecretRef, Option<(&'static str, &'static str)>),
     /// A service account, and for whom its token is to be.
     Account(&'a ServiceAccountRef, Audience<'a>),
+    /// A key of a ConfigMap.
+    ConfigMap(&'a ConfigMapRef),
     /// A certificate authority.
     Authority(&'a CaProvider),
+}
+
+impl Referent<'_> {
+    /// The namespace that it names.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Secret(reference, _) => reference.namespace.as_deref(),
+            Self::WholeSecret(reference, _) => reference.namespace.as_deref(),
+            Self::Account(reference, _) => reference.namespace.as_deref(),
+            Self::ConfigMap(reference) => reference.namespace.as_deref(),
+            Self::Authority(provider) => provider.namespace.as_deref(),
+        }
+    }
 }
 
 /// For whom a service account's token is to be: these, and those that the reference itself names.

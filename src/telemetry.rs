@@ -21,8 +21,11 @@ use crate::args::LogFormat;
 pub mod sealed_secrets;
 
 /// Crates below us that log requests, headers or bodies: capped so that no filter a user sets can bring a value into the log.
-const QUIET: &str =
-    "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info,tower=info,kube_client=info";
+const QUIET: &str = "rustify=off,vaultrs=off,hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info,tower=info,\
+kube_client=info,aws_config=info,aws_runtime=info,aws_sigv4=info,aws_smithy_http_client=info,aws_smithy_runtime=info,\
+aws_smithy_runtime_api=info,aws_sdk_secretsmanager=info,aws_sdk_sts=info,azure_core=info,azure_identity=info,\
+azure_security_keyvault_secrets=info,typespec_client_core=info,google_cloud_auth=info,google_cloud_gax_internal=info,\
+google_cloud_secretmanager_v1=info";
 
 /// Starts logging to stderr.
 ///
@@ -67,8 +70,14 @@ pub struct Metrics {
     pub reference: sealed_secrets::ReferenceMetrics,
     /// 1 while another controller works on the same objects and we stand aside.
     pub peers: Family<PeerLabel, Gauge>,
-    /// Reads from secret stores.
+    /// Calls of secret stores.
     pub provider_reads: Family<ProviderLabels, Counter>,
+    /// How long a call of a secret store took.
+    pub provider_seconds: Family<ProviderLabel, Histogram, fn() -> Histogram>,
+    /// Calls that a store's budget still allows at once.
+    pub store_budget: Family<StoreLabel, Gauge>,
+    /// How long our login to a store is good.
+    pub lease_seconds: Family<StoreLabel, Gauge>,
     /// Round trips to Git remotes.
     pub git_requests: Family<GitLabels, Counter>,
 }
@@ -121,11 +130,29 @@ pub struct PeerLabel {
     pub peer: &'static str,
 }
 
-/// Which provider, and how it answered.
+/// Which provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProviderLabel {
+    /// `vault`, …
+    pub provider: &'static str,
+}
+
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreLabel {
+    /// `SecretStore NAMESPACE/NAME` or `ClusterSecretStore NAME`.
+    pub store: String,
+}
+
+/// Which provider and store, what was asked, and how it answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ProviderLabels {
     /// `vault`, …
     pub provider: &'static str,
+    /// As in [`StoreLabel`].
+    pub store: String,
+    /// `read`, `batch`, `find`, `validate`, `push`, `exists`, `delete`, `generate`.
+    pub call: &'static str,
     /// `ok`, or the cause.
     pub result: &'static str,
 }
@@ -156,6 +183,9 @@ impl Default for Metrics {
             reference: sealed_secrets::ReferenceMetrics::default(),
             peers: Family::default(),
             provider_reads: Family::default(),
+            provider_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
+            store_budget: Family::default(),
+            lease_seconds: Family::default(),
             git_requests: Family::default(),
             registry: Registry::default(),
         };
@@ -188,7 +218,24 @@ impl Default for Metrics {
             "1 while another controller works on the same objects",
             metrics.peers.clone(),
         );
-        registry.register("provider_reads", "Reads from secret stores", metrics.provider_reads.clone());
+        registry.register("provider_reads", "Calls of secret stores", metrics.provider_reads.clone());
+        registry.register_with_unit(
+            "provider_duration",
+            "Time of a call of a secret store",
+            Unit::Seconds,
+            metrics.provider_seconds.clone(),
+        );
+        registry.register(
+            "store_budget",
+            "Calls that a store's budget still allows at once",
+            metrics.store_budget.clone(),
+        );
+        registry.register_with_unit(
+            "store_lease",
+            "Time for which our login to a store is good",
+            Unit::Seconds,
+            metrics.lease_seconds.clone(),
+        );
         registry.register("git_requests", "Round trips to Git remotes", metrics.git_requests.clone());
         registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         Self { registry, ..metrics }

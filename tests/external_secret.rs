@@ -257,14 +257,10 @@ async fn a_hint_about_a_store_is_followed_before_the_interval_is_over() {
     let path = format!("{}/db", tenant.work);
     vault.write(&path, json!({ "password": CANARY })).await.unwrap();
     token_store(&tenant, "vault").await;
-    let patch = json!({ "spec": { "retrySettings": { "maxRetries": 1 } } });
-    tenant.cluster.patch(STORE, &tenant.work, "vault", &patch).await.unwrap();
     let operator = tenant.operator(&ONLY).await.unwrap();
     let _running = operator.start().unwrap();
     tenant.cluster.apply_object(&external(&tenant, "db", "vault", &one_value(&tenant, "db"))).await.unwrap();
     ready(&tenant, EXTERNAL, "db", "True").await;
-    let store = ready(&tenant, STORE, "vault", "True").await;
-    assert!(message(&store, "UnsupportedField").contains("spec.retrySettings"), "{store}");
     vault.write(&path, json!({ "password": "rotated" })).await.unwrap();
     let store = format!("SecretStore/{}/vault", tenant.work);
     crate::application::ring(&tenant, &json!({ "at": "2026-01-01T00:00:00Z", "store": store, "key": path })).await;

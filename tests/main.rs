@@ -10,6 +10,7 @@ mod keys;
 #[expect(clippy::panic, reason = "a test may panic")]
 mod lab;
 mod project;
+mod providers;
 mod scenarios;
 mod seal;
 mod sealed_secret;

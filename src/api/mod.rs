@@ -358,10 +358,10 @@ mod tests {
         assert_eq!(unsupported_fields(&store), Vec::<String>::new());
         let store: SecretStore = serde_json::from_value(serde_json::json!({
             "metadata": { "name": "s" }, "apiVersion": "external-secrets.io/v1", "kind": "SecretStore",
-            "spec": { "provider": { "aws": { "service": "SecretsManager" } }, "retrySettings": { "maxRetries": 1 } },
+            "spec": { "provider": { "akeyless": { "x": 1 } } },
         }))
         .unwrap();
-        assert_eq!(unsupported_fields(&store), ["spec.provider.aws", "spec.retrySettings"]);
+        assert_eq!(unsupported_fields(&store), ["spec.provider.akeyless"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use kube::Api;
 use seal::SecretBytes;
 
 use super::{Cluster, Error};
-use crate::api::secret_store::{CaProvider, CaProviderType, SecretKeyRef, ServiceAccountRef};
+use crate::api::secret_store::{CaProvider, CaProviderType, ConfigMapRef, SecretKeyRef, ServiceAccountRef};
 use crate::error::{Classify, Retry};
 use crate::plan::{Account, Audience, Credentials, ObjectKey, ObjectRef, Reference, Referent, SecretValues};
 
@@ -77,6 +77,18 @@ pub enum CredentialError {
         /// `name` or `key`.
         what: &'static str,
     },
+    /// A Secret that is not meant for this use.
+    #[error("{field}: Secret {key} must bear the label {name}={value}")]
+    NotLabelled {
+        /// Which field.
+        field: &'static str,
+        /// Which Secret.
+        key: ObjectKey,
+        /// The label.
+        name: &'static str,
+        /// Its value.
+        value: &'static str,
+    },
     /// The store lacks something.
     #[error("{0}")]
     Incomplete(&'static str),
@@ -90,7 +102,7 @@ impl Classify for CredentialError {
         match self {
             Self::ForeignNamespace { .. } => "ForeignNamespace",
             Self::Referent(_) => "ReferentAuth",
-            Self::Missing { .. } | Self::MissingKey { .. } => "CredentialsMissing",
+            Self::Missing { .. } | Self::MissingKey { .. } | Self::NotLabelled { .. } => "CredentialsMissing",
             Self::Incomplete(_) | Self::Unnamed { .. } => "InvalidConfiguration",
             Self::Cluster(error) => error.reason(),
         }
@@ -102,7 +114,7 @@ impl Classify for CredentialError {
                 Retry::OnChange
             }
             // Secrets are watched, ConfigMaps are not.
-            Self::Missing { .. } | Self::MissingKey { .. } => Retry::Backoff,
+            Self::Missing { .. } | Self::MissingKey { .. } | Self::NotLabelled { .. } => Retry::Backoff,
             Self::Cluster(error) => error.retry(),
         }
     }
@@ -126,9 +138,16 @@ impl Cluster {
                     let value = self.secret_entry(field, reference, *default_key, asker).await?;
                     found.secrets.insert((*reference).clone(), value);
                 }
-                Referent::WholeSecret(reference) => {
-                    let secret = self.named_secret(field, reference, asker).await?;
-                    found.whole_secrets.insert((*reference).clone(), secret.data);
+                Referent::WholeSecret(reference, label) => {
+                    let (name, namespace) = (Some(reference.name.as_str()), reference.namespace.as_deref());
+                    let secret = self.named_secret(field, name, namespace, asker).await?;
+                    must_bear(field, &secret, *label)?;
+                    found.whole_secrets.insert(reference.clone(), secret.data);
+                }
+                Referent::ConfigMap(reference) => {
+                    let ConfigMapRef { name, key, namespace } = reference;
+                    let text = self.config_map_entry(field, name, key, namespace.as_deref(), asker).await?;
+                    found.config_maps.insert((*reference).clone(), text);
                 }
                 Referent::Account(reference, audience) => {
                     let account = self.account(field, reference, audience, asker).await?;
@@ -161,7 +180,7 @@ impl Cluster {
         };
         audiences.extend(reference.audiences.iter().cloned());
         let token = self.account_token(key, audiences, audience.seconds.unwrap_or(TOKEN_SECONDS)).await?;
-        Ok(Account { annotations, token })
+        Ok(Account { annotations, token: token.into() })
     }
 
     async fn account_token(
@@ -200,13 +219,24 @@ impl Cluster {
             let pem = String::from_utf8(value.expose().to_vec());
             return pem.map_err(|_| CredentialError::Incomplete("caProvider holds no certificate in PEM"));
         }
-        let key = ObjectKey::new(place(field, provider.namespace.as_deref(), asker)?, &provider.name);
+        self.config_map_entry(field, &provider.name, &entry, provider.namespace.as_deref(), asker).await
+    }
+
+    async fn config_map_entry(
+        &self,
+        field: &'static str,
+        name: &str,
+        entry: &str,
+        namespace: Option<&str>,
+        asker: Asker<'_>,
+    ) -> Result<String, CredentialError> {
+        let key = ObjectKey::new(place(field, namespace, asker)?, name);
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
         let object = ObjectRef { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned(), key: key.clone() };
         let found = self.within(&object, api.get_opt(&key.name)).await?;
         let found = found.ok_or_else(|| CredentialError::Missing { field, kind: "ConfigMap", key: key.clone() })?;
-        let pem = found.data.and_then(|data| data.get(&entry).cloned());
-        pem.ok_or(CredentialError::MissingKey { field, key, entry })
+        let text = found.data.and_then(|data| data.get(entry).cloned());
+        text.ok_or_else(|| CredentialError::MissingKey { field, key, entry: entry.to_owned() })
     }
 
     async fn secret_entry(
@@ -217,7 +247,8 @@ impl Cluster {
         asker: Asker<'_>,
     ) -> Result<SecretBytes, CredentialError> {
         let entry = reference.key.as_deref().or(default_key).ok_or(CredentialError::Unnamed { field, what: "key" })?;
-        let secret = self.named_secret(field, reference, asker).await?;
+        let (name, namespace) = (reference.name.as_deref(), reference.namespace.as_deref());
+        let secret = self.named_secret(field, name, namespace, asker).await?;
         secret.data.get(entry).cloned().ok_or_else(|| CredentialError::MissingKey {
             field,
             key: key_of(&secret),
@@ -228,14 +259,26 @@ impl Cluster {
     async fn named_secret(
         &self,
         field: &'static str,
-        reference: &SecretKeyRef,
+        name: Option<&str>,
+        namespace: Option<&str>,
         asker: Asker<'_>,
     ) -> Result<SecretValues, CredentialError> {
-        let name = reference.name.as_deref().ok_or(CredentialError::Unnamed { field, what: "name" })?;
-        let key = ObjectKey::new(place(field, reference.namespace.as_deref(), asker)?, name);
+        let name = name.ok_or(CredentialError::Unnamed { field, what: "name" })?;
+        let key = ObjectKey::new(place(field, namespace, asker)?, name);
         let found = self.secret(&key).await?;
         found.ok_or(CredentialError::Missing { field, kind: "Secret", key })
     }
+}
+
+/// A Secret whose values may be sent somewhere must say so.
+fn must_bear(
+    field: &'static str,
+    secret: &SecretValues,
+    label: Option<(&'static str, &'static str)>,
+) -> Result<(), CredentialError> {
+    let Some((name, value)) = label else { return Ok(()) };
+    let bears = secret.metadata.labels.as_ref().and_then(|labels| labels.get(name)).is_some_and(|found| found == value);
+    if bears { Ok(()) } else { Err(CredentialError::NotLabelled { field, key: key_of(secret), name, value }) }
 }
 
 fn key_of(secret: &SecretValues) -> ObjectKey {

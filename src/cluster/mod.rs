@@ -56,6 +56,16 @@ pub struct Cluster {
     namespace: String,
     scope: Scope,
     tokens: Arc<credentials::Tokens>,
+    address: Address,
+}
+
+/// Where our cluster's API server is: what anyone may know of it, without an identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// `https://…`.
+    pub url: String,
+    /// Certificate authorities, PEM; none means the system's.
+    pub authority: Option<String>,
 }
 
 /// Which namespaces are watched.
@@ -96,6 +106,10 @@ impl Cluster {
         config.connect_timeout = Some(Duration::from_secs(5));
         // Our scheduler retries whole decisions; a retry below it would hold a worker for minutes on stale data.
         config.default_retry = false;
+        let address = Address {
+            url: config.cluster_url.to_string(),
+            authority: config.root_cert.as_ref().map(|authorities| pem(authorities)),
+        };
         let client = Client::try_from(config).map_err(|error| Error::Configuration(error.to_string()))?;
         let reporter =
             kube::runtime::events::Reporter { controller: "chancery".to_owned(), instance: Some(identity.to_owned()) };
@@ -103,6 +117,7 @@ impl Cluster {
             recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
             kinds: Arc::default(),
             tokens: Arc::default(),
+            address,
             client,
             metrics,
             namespace: namespace.to_owned(),
@@ -113,6 +128,11 @@ impl Cluster {
     /// The operator's own namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Where its API server is.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Which namespaces are watched.
@@ -130,4 +150,19 @@ impl Cluster {
             Scope::Namespaces(names) => names.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
         }
     }
+}
+
+/// Certificates as text.
+fn pem(certificates: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for certificate in certificates {
+        let encoded = seal::wire::encode(certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in encoded.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
 }

@@ -138,6 +138,9 @@ impl<R: Reconcile> Driver<R> {
             Ok(Ok(verdict)) => (verdict, "ok"),
             Ok(Err(error)) => {
                 let failure = Failure::of(&error);
+                if let Retry::Later(pause) = failure.retry {
+                    return (Next::After(pause), failure.reason);
+                }
                 (self.verdict_of(object, &failure), failure.reason)
             }
             Err(_) => {
@@ -179,7 +182,7 @@ impl<R: Reconcile> Driver<R> {
         let next = match failure.retry {
             Retry::Backoff => Next::Backoff,
             Retry::OnChange => Next::OnChange,
-            Retry::After(pause) => Next::After(pause),
+            Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
         };
         Verdict::told(Some(status), note, next)
     }

@@ -3,9 +3,10 @@
 use crate::api::external_secret::GeneratorRef;
 use crate::api::generators::ClusterGeneratorSpec;
 use crate::cluster::{self, Asker, Cluster, CredentialError};
-use crate::controllers::Context;
+use crate::controllers::{Context, secret_store};
 use crate::plan::{ObjectKey, ObjectRef};
-use crate::providers::{self, FetchedMap, generators};
+use crate::providers::generators::{self, Making};
+use crate::providers::{self, FetchedMap};
 use serde_json::Value;
 
 /// A generator as it stands, whatever it is wrapped in.
@@ -73,6 +74,12 @@ pub(super) async fn generate(context: &Context, reference: &GeneratorRef, namesp
     let Some(found) = find(&context.cluster, reference, namespace).await? else { return Ok(Generated::Missing) };
     let generator = generators::read(&found.kind, &found.spec)?;
     let asker = if found.is_cluster_wide { Asker::Cluster(Some(namespace)) } else { Asker::Namespaced(namespace) };
-    let credentials = context.cluster.credentials(&generator.references(), asker).await?;
-    Ok(Generated::Made(generator.generate(credentials).await?))
+    let making = Making {
+        credentials: secret_store::credentials(context, &generator.references(), asker).await?,
+        endpoints: secret_store::endpoints(context),
+        namespace: namespace.to_owned(),
+    };
+    let made = tokio::time::timeout(providers::DEADLINE, generator.generate(making)).await;
+    let late = || providers::Error::Unreachable { server: found.kind.clone(), why: "no answer in time".to_owned() };
+    Ok(Generated::Made(made.unwrap_or_else(|_| Err(late()))?))
 }

@@ -197,6 +197,8 @@ pub struct Stores {
     pub external_secrets_peer: ExternalSecretsPeer,
     /// Clients of stores in use.
     pub providers: Providers,
+    /// Credentials that have just been resolved.
+    store_accesses: secret_store::Accesses,
     /// Applications in their namespaces.
     pub applications: Watched<Application>,
     /// AppProjects in the first of them.
@@ -223,7 +225,12 @@ impl Stores {
             cluster_push_secrets: cluster.watched_cluster(),
             namespaces: cluster.metadata_of("v1", "Namespace"),
             external_secrets_peer: ExternalSecretsPeer::default(),
-            providers: Providers::new(Arc::clone(&context.metrics)),
+            providers: Providers::new(
+                Arc::clone(&context.metrics),
+                secret_store::endpoints(context),
+                context.settings.store_calls,
+            ),
+            store_accesses: secret_store::Accesses::default(),
             applications: cluster.watched_in(namespaces),
             projects: cluster.watched_in(&namespaces[..namespaces.len().min(1)]),
             doorbells: cluster.watched_in(&[cluster.namespace().to_owned()]),

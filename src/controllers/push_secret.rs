@@ -178,7 +178,7 @@ impl Reconcile for PushSecrets {
             let next = match error.retry() {
                 Retry::Backoff => Next::Backoff,
                 Retry::OnChange => Next::OnChange,
-                Retry::After(pause) => Next::After(pause),
+                Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
             };
             return Ok(Verdict::told(serde_json::to_value(status).ok(), [errored(message)], next));
         }

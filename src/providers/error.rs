@@ -1,5 +1,7 @@
 //! What a store says when it says no.
 
+use std::time::Duration;
+
 use crate::error::{Classify, Retry};
 use crate::values::ValueError;
 
@@ -24,6 +26,12 @@ pub enum Error {
         /// One sentence.
         why: String,
     },
+    /// Its certificate has run out.
+    #[error("the certificate of the store at {server} has expired")]
+    CertificateExpired {
+        /// Its address.
+        server: String,
+    },
     /// It is there and does not serve.
     #[error("the store is sealed or in standby")]
     Sealed,
@@ -41,6 +49,24 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// The key is there; the version that is asked for cannot be read.
+    #[error("the version of {key} is disabled or destroyed")]
+    Unavailable {
+        /// The key.
+        key: String,
+    },
+    /// Nothing under that key, where that is an error like any other.
+    #[error("{key} does not exist in the store")]
+    Absent {
+        /// The key.
+        key: String,
+    },
+    /// No folder of that name: says nothing about entries that were once in it.
+    #[error("nothing lies below {path:?} in the store")]
+    NothingBelow {
+        /// The folder.
+        path: String,
+    },
     /// No such mount or engine: says nothing about the key.
     #[error("the store has no engine at {path}; check `path` and `version` of the store")]
     NoEngine {
@@ -50,6 +76,18 @@ pub enum Error {
     /// It asks us to slow down.
     #[error("the store asks to wait")]
     Throttled,
+    /// Enough calls of this store are under way, or its budget is spent: no failure, only not now.
+    #[error("the store is busy")]
+    Busy {
+        /// When to come again.
+        after: Duration,
+    },
+    /// Somebody else wrote meanwhile.
+    #[error("{key} was changed in the store while we were writing")]
+    Conflict {
+        /// The key.
+        key: String,
+    },
     /// A push onto something that somebody else made.
     #[error("{key} in the store is not managed by external-secrets")]
     NotManaged {
@@ -83,16 +121,39 @@ pub enum Error {
     Other(u16),
 }
 
+impl Error {
+    /// Whether the very next call may fare better.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Throttled | Self::Conflict { .. } | Self::Other(500..))
+    }
+
+    /// Whether it says something of the store as a whole, so that it is left alone for a while.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Sealed
+                | Self::CertificateInvalid { .. }
+                | Self::CertificateExpired { .. }
+                | Self::Throttled
+        )
+    }
+}
+
 impl Classify for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "Unreachable",
             Self::CertificateInvalid { .. } => "CertificateInvalid",
+            Self::CertificateExpired { .. } => "CertificateExpired",
             Self::Sealed => "Sealed",
             Self::PermissionDenied { .. } => "PermissionDenied",
-            Self::NotFound { .. } => "NotFound",
+            Self::NotFound { .. } | Self::Absent { .. } | Self::NothingBelow { .. } => "NotFound",
+            Self::Unavailable { .. } => "VersionUnavailable",
             Self::NoEngine { .. } => "NoEngine",
             Self::Throttled => "Throttled",
+            Self::Busy { .. } => "Busy",
+            Self::Conflict { .. } => "Conflict",
             Self::NotManaged { .. } => "NotManaged",
             Self::Malformed { .. } => "Malformed",
             Self::Configuration(_) => "InvalidConfiguration",
@@ -105,6 +166,7 @@ impl Classify for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Configuration(_) => Retry::OnChange,
+            Self::Busy { after } => Retry::Later(*after),
             // The store does not tell when this changes: look again, not often.
             _ => Retry::Backoff,
         }

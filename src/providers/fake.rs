@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use seal::SecretBytes;
 
-use super::{Error, Fetched, FetchedMap, Provider, PushRef, PushValue, Writer};
+use super::{Error, FetchedMap, Payload, Provider, PushRef, PushValue, Writer};
 use crate::api::external_secret::{Find, RemoteRef, StoreKind};
 use crate::api::secret_store::Fake;
 use crate::plan::{ObjectKey, StoreId};
@@ -48,18 +49,6 @@ impl FakeProvider {
     fn pushed(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn value(&self, reference: &RemoteRef) -> Result<String, Error> {
-        let version = reference.version.clone().unwrap_or_default();
-        let written = self.written.get(&(reference.key.clone(), version.clone())).cloned();
-        let value = written.or_else(|| self.pushed().get(&reference.key).filter(|_| version.is_empty()).cloned());
-        let value = value.ok_or_else(|| missing(&reference.key))?;
-        match reference.property.as_deref().filter(|property| !property.is_empty()) {
-            None => Ok(value),
-            // As upstream: here, and only here, a property that is not there counts as gone from the store.
-            Some(property) => values::pick(&value, property).ok_or_else(|| missing(&reference.key)),
-        }
-    }
 }
 
 fn missing(key: &str) -> Error {
@@ -68,16 +57,26 @@ fn missing(key: &str) -> Error {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn read(&self, reference: &RemoteRef) -> Result<Fetched, Error> {
-        let version = reference.version.clone().filter(|version| !version.is_empty());
-        Ok(Fetched { value: self.value(reference)?.into(), version })
+    async fn fetch(&self, reference: &RemoteRef) -> Result<Payload, Error> {
+        let version = reference.version.clone().unwrap_or_default();
+        let written = self.written.get(&(reference.key.clone(), version.clone())).cloned();
+        let value = written.or_else(|| self.pushed().get(&reference.key).filter(|_| version.is_empty()).cloned());
+        Ok(Payload::bytes(value.ok_or_else(|| missing(&reference.key))?, Some(version).filter(|text| !text.is_empty())))
     }
 
-    async fn read_map(&self, reference: &RemoteRef) -> Result<FetchedMap, Error> {
-        let Fetched { value, version } = self.read(reference).await?;
-        let entries = values::entries(value.expose());
-        let values = entries.map_err(|error| Error::Value { key: reference.key.clone(), error })?;
-        Ok(FetchedMap { values, version })
+    fn value(&self, payload: &Payload, reference: &RemoteRef) -> Result<SecretBytes, Error> {
+        match reference.property.as_deref().filter(|property| !property.is_empty()) {
+            None => Ok(payload.whole()),
+            // As upstream: here, and only here, a property that is not there counts as gone from the store.
+            Some(property) => values::pick(payload.text(&reference.key)?, property)
+                .map(Into::into)
+                .ok_or_else(|| missing(&reference.key)),
+        }
+    }
+
+    fn map(&self, payload: &Payload, reference: &RemoteRef) -> Result<Vec<(String, SecretBytes)>, Error> {
+        let entries = values::entries(self.value(payload, reference)?.expose());
+        entries.map_err(|error| Error::Value { key: reference.key.clone(), error })
     }
 
     /// Of several versions the one whose text is greatest, as upstream.
@@ -153,8 +152,9 @@ mod tests {
         FakeProvider::new(&fake, Pushed::default())
     }
 
-    fn reference(fields: serde_json::Value) -> RemoteRef {
-        serde_json::from_value(fields).unwrap()
+    async fn read(fake: &FakeProvider, fields: serde_json::Value) -> Result<SecretBytes, Error> {
+        let reference = serde_json::from_value(fields).unwrap();
+        fake.value(&fake.fetch(&reference).await?, &reference)
     }
 
     #[tokio::test]
@@ -171,8 +171,8 @@ mod tests {
             (json!({ "key": "none" }), None),
         ];
         for (fields, expected) in cases {
-            match (fake.read(&reference(fields.clone())).await, expected) {
-                (Ok(found), Some(expected)) => assert_eq!(found.value.expose(), expected.as_bytes(), "{fields}"),
+            match (read(&fake, fields.clone()).await, expected) {
+                (Ok(found), Some(expected)) => assert_eq!(found.expose(), expected.as_bytes(), "{fields}"),
                 (Err(Error::NotFound { .. }), None) => {}
                 (other, _) => panic!("{fields}: {other:?}"),
             }
@@ -203,9 +203,8 @@ mod tests {
         let at = |key: &str| PushRef { remote_key: key.to_owned(), ..PushRef::default() };
         fake.push(&at("one"), PushValue { source: &source, key: Some("user") }).await.unwrap();
         fake.push(&at("all"), PushValue { source: &source, key: None }).await.unwrap();
-        assert_eq!(fake.read(&reference(json!({ "key": "one" }))).await.unwrap().value.expose(), b"orla");
-        let user = reference(json!({ "key": "all", "property": "user" }));
-        assert_eq!(fake.read(&user).await.unwrap().value.expose(), b"orla");
+        assert_eq!(read(&fake, json!({ "key": "one" })).await.unwrap().expose(), b"orla");
+        assert_eq!(read(&fake, json!({ "key": "all", "property": "user" })).await.unwrap().expose(), b"orla");
         let refused = fake.push(&at("own"), PushValue { source: &source, key: Some("user") }).await;
         assert!(matches!(refused, Err(Error::NotManaged { .. })));
         let absent = fake.push(&at("two"), PushValue { source: &source, key: Some("none") }).await;

@@ -1,19 +1,19 @@
-//! Providers in use: one client a store and asker, one deadline a call, and a rest for a store that is dead.
+//! Providers in use: one client a store and identity, one deadline a call, equal reads joined.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fake::Memory;
-use super::{DEADLINE, Error, Fetched, FetchedMap, Provider, PushRef, PushValue, Writer, make, name};
+use super::guard::Guard;
+use super::share::{Shares, Wanted};
+use super::{
+    DEADLINE, Endpoints, Error, Fetched, FetchedMap, Payload, Provider, PushRef, PushValue, Writer, make, name,
+};
 use crate::api::external_secret::{Find, RemoteRef};
 use crate::error::Classify;
 use crate::plan::{StoreAccess, StoreId};
-use crate::telemetry::{Metrics, ProviderLabels};
-
-/// After a store could not be reached it is left alone for this long, so that the objects of a dead store do not hold up
-/// those of others.
-const DEAD_FOR: Duration = Duration::from_secs(5);
+use crate::telemetry::{Metrics, ProviderLabel, ProviderLabels, StoreLabel};
 
 /// Providers in use: one client a store and identity. Cheap to clone.
 #[derive(Clone)]
@@ -24,56 +24,63 @@ pub struct Providers {
 struct Shared {
     open: Mutex<HashMap<StoreId, Open>>,
     memory: Memory,
+    shares: Shares,
     metrics: Arc<Metrics>,
+    endpoints: Endpoints,
+    calls_per_second: u32,
 }
 
 #[derive(Clone)]
 struct Open {
     access: StoreAccess,
+    /// Other settings or credentials are another number: nothing that was fetched with the old ones is handed out.
+    number: u64,
     provider: Arc<dyn Provider>,
-    dead_since: Option<(Instant, Error)>,
+    guard: Arc<Guard>,
 }
 
 impl Providers {
-    /// None yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { shared: Arc::new(Shared { open: Mutex::default(), memory: Memory::default(), metrics }) }
+    /// None yet. `calls_per_second` is the budget of each store.
+    pub fn new(metrics: Arc<Metrics>, endpoints: Endpoints, calls_per_second: u32) -> Self {
+        let (open, memory, shares) = (Mutex::default(), Memory::default(), Shares::default());
+        Self { shared: Arc::new(Shared { open, memory, shares, metrics, endpoints, calls_per_second }) }
     }
 
     /// The provider of a store, made when its settings or credentials are new.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`]; or why the store could not be reached a moment ago.
+    /// [`Error::Configuration`].
     pub fn open(&self, access: &StoreAccess) -> Result<Session, Error> {
         let mut open = self.lock();
-        let known = open.get(&access.id).filter(|known| known.access == *access).cloned();
+        let known = open.get_mut(&access.id).filter(|known| known.access == *access);
         let entry = match known {
-            Some(Open { dead_since: Some((since, error)), .. }) if since.elapsed() < DEAD_FOR => return Err(error),
-            Some(entry) => entry,
+            Some(entry) => {
+                // Tokens of service accounts are others every few minutes, for the next login.
+                entry.access.credentials.renew(&access.credentials);
+                entry.clone()
+            }
             None => {
-                let provider = make(access, &self.shared.memory)?;
-                let entry = Open { access: access.clone(), provider, dead_since: None };
+                let provider = make(access, &self.shared.endpoints, &self.shared.memory)?;
+                let number = open.get(&access.id).map_or(0, |before| before.number + 1);
+                let guard = Arc::new(Guard::new(self.shared.calls_per_second));
+                let entry = Open { access: access.clone(), number, provider, guard };
                 open.insert(access.id.clone(), entry.clone());
                 entry
             }
         };
-        let name = name(access);
-        Ok(Session { id: access.id.clone(), name, provider: entry.provider, providers: self.clone(), fresh: false })
+        Ok(Session {
+            name: name(access),
+            entry,
+            providers: self.clone(),
+            read: Mutex::default(),
+            max_age: Duration::ZERO,
+        })
     }
 
-    fn tell(&self, session: &Session, outcome: Result<(), &Error>) {
-        let result = outcome.map_or_else(Classify::reason, |()| "ok");
-        let label = ProviderLabels { provider: session.name, result };
-        self.shared.metrics.provider_reads.get_or_create(&label).inc();
-        if let Some(entry) = self.lock().get_mut(&session.id) {
-            entry.dead_since = match outcome {
-                Err(error @ (Error::Unreachable { .. } | Error::Sealed | Error::CertificateInvalid { .. })) => {
-                    Some((Instant::now(), error.clone()))
-                }
-                _ => None,
-            };
-        }
+    /// Forgets stores that are gone.
+    pub fn forget(&self, gone: impl Fn(&StoreId) -> bool) {
+        self.lock().retain(|id, _| !gone(id));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StoreId, Open>> {
@@ -81,39 +88,73 @@ impl Providers {
     }
 }
 
-/// A provider under one deadline a call, whose failures are remembered.
+/// A store, opened for the work on one object: what it reads twice is fetched once.
 pub struct Session {
-    id: StoreId,
     name: &'static str,
-    provider: Arc<dyn Provider>,
+    entry: Open,
     providers: Providers,
-    fresh: bool,
+    read: Mutex<HashMap<RemoteRef, Arc<Payload>>>,
+    max_age: Duration,
 }
 
 impl Session {
-    /// Reads of this session are not answered with what another read has just brought: somebody asked for them.
+    /// Values that another read has brought are taken when they are no older, and never when older than 30 s. Unless this
+    /// is said, each read is the store's own answer.
     #[must_use]
-    pub fn fresh(mut self, fresh: bool) -> Self {
-        self.fresh = fresh;
+    pub fn no_older_than(mut self, age: Duration) -> Self {
+        self.max_age = age;
         self
     }
 
-    /// See [`Provider::read`].
+    /// Fetches what will be read in one call, where the service has such a call. Failures are told by the reads themselves.
+    pub async fn prefetch(&self, references: &[RemoteRef]) {
+        let provider = &self.entry.provider;
+        if !provider.has_batches() {
+            return;
+        }
+        let shares = &self.providers.shared.shares;
+        let mut missing = Vec::new();
+        for part in references.iter().map(|reference| provider.part(reference)) {
+            if !missing.contains(&part) && !shares.has(&self.wanted(&part), self.max_age) {
+                missing.push(part);
+            }
+        }
+        if missing.len() < 2 {
+            return;
+        }
+        let fetched = self.within("batch", || async { Ok(provider.fetch_all(&missing).await) }).await;
+        for (part, payload) in missing.into_iter().zip(fetched.unwrap_or_default()) {
+            if let Ok(payload) = payload {
+                let payload = Arc::new(payload);
+                shares.put(self.wanted(&part), Arc::clone(&payload));
+                self.remembered().insert(part, payload);
+            }
+        }
+    }
+
+    /// One value.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn read(&self, reference: &RemoteRef) -> Result<Fetched, Error> {
-        self.within(self.provider.read(reference)).await
+        let payload = self.payload(reference).await.map_err(|error| match error {
+            Error::NotFound { key } if self.entry.provider.absence_is_an_error() => Error::Absent { key },
+            other => other,
+        })?;
+        let value = self.entry.provider.value(&payload, reference)?;
+        Ok(Fetched { value, version: payload.version.clone() })
     }
 
-    /// See [`Provider::read_map`].
+    /// Everything under one key, as a map.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn read_map(&self, reference: &RemoteRef) -> Result<FetchedMap, Error> {
-        self.within(self.provider.read_map(reference)).await
+        let payload = self.payload(reference).await?;
+        let values = self.entry.provider.map(&payload, reference)?;
+        Ok(FetchedMap { values, version: payload.version.clone() })
     }
 
     /// See [`Provider::find`].
@@ -122,7 +163,7 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn find(&self, find: &Find) -> Result<FetchedMap, Error> {
-        self.within(self.provider.find(find)).await
+        self.within("find", || self.entry.provider.find(find)).await
     }
 
     /// See [`Provider::validate`].
@@ -131,7 +172,13 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn validate(&self) -> Result<(), Error> {
-        self.within(self.provider.validate()).await
+        self.within("validate", || self.entry.provider.validate()).await?;
+        let ends = self.entry.provider.lease_ends().await;
+        let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()).as_secs());
+        if let Some(left) = left.and_then(|left| i64::try_from(left).ok()) {
+            self.providers.shared.metrics.lease_seconds.get_or_create(&self.label()).set(left);
+        }
+        Ok(())
     }
 
     /// See [`Writer::exists`].
@@ -140,7 +187,8 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn exists(&self, reference: &PushRef) -> Result<bool, Error> {
-        self.within(self.writer()?.exists(reference)).await
+        let writer = self.writer()?;
+        self.within("exists", || writer.exists(reference)).await
     }
 
     /// See [`Writer::push`].
@@ -149,7 +197,8 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn push(&self, reference: &PushRef, value: PushValue<'_>) -> Result<(), Error> {
-        self.within(self.writer()?.push(reference, value)).await
+        let writer = self.writer()?;
+        self.within("push", || writer.push(reference, value)).await
     }
 
     /// See [`Writer::delete`].
@@ -158,26 +207,84 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn delete(&self, reference: &PushRef) -> Result<(), Error> {
-        self.within(self.writer()?.delete(reference)).await
+        let writer = self.writer()?;
+        self.within("delete", || writer.delete(reference)).await
     }
 
     /// `ReadOnly` or `ReadWrite`, as a store's status tells it.
     pub fn capabilities(&self) -> &'static str {
-        if self.provider.writer().is_some() { "ReadWrite" } else { "ReadOnly" }
+        if self.entry.provider.writer().is_some() { "ReadWrite" } else { "ReadOnly" }
     }
 
     fn writer(&self) -> Result<&dyn Writer, Error> {
-        self.provider.writer().ok_or_else(|| Error::Configuration(format!("{} takes no values", self.id)))
+        let id = &self.entry.access.id;
+        self.entry.provider.writer().ok_or_else(|| Error::Configuration(format!("{id} takes no values")))
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let answer = tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| {
+    async fn payload(&self, reference: &RemoteRef) -> Result<Arc<Payload>, Error> {
+        let part = self.entry.provider.part(reference);
+        if let Some(known) = self.remembered().get(&part) {
+            return Ok(Arc::clone(known));
+        }
+        let fetch = self.within("read", || self.entry.provider.fetch(&part));
+        let payload = self.providers.shared.shares.get(self.wanted(&part), self.max_age, fetch).await?;
+        self.remembered().insert(part, Arc::clone(&payload));
+        Ok(payload)
+    }
+
+    fn wanted(&self, part: &RemoteRef) -> Wanted {
+        (self.entry.access.id.clone(), self.entry.number, part.clone())
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, HashMap<RemoteRef, Arc<Payload>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn label(&self) -> StoreLabel {
+        StoreLabel { store: self.entry.access.id.to_string() }
+    }
+
+    /// One call under the store's guard and the deadline, counted.
+    async fn within<T, W>(&self, call: &'static str, work: impl Fn() -> W) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
+        let entered = self.entry.guard.enter().await?;
+        let started = Instant::now();
+        let answer = tokio::time::timeout(DEADLINE, self.repeated(work)).await.unwrap_or_else(|_| {
             Err(Error::Unreachable {
-                server: self.id.to_string(),
+                server: self.entry.access.id.to_string(),
                 why: format!("no answer within {} s", DEADLINE.as_secs()),
             })
         });
-        self.providers.tell(self, answer.as_ref().map(|_| ()));
+        drop(entered);
+        self.entry.guard.hear(answer.as_ref().map(|_| ()));
+        let metrics = &self.providers.shared.metrics;
+        let result = answer.as_ref().err().map_or("ok", Classify::reason);
+        let labels = ProviderLabels { provider: self.name, store: self.entry.access.id.to_string(), call, result };
+        metrics.provider_reads.get_or_create(&labels).inc();
+        metrics
+            .provider_seconds
+            .get_or_create(&ProviderLabel { provider: self.name })
+            .observe(started.elapsed().as_secs_f64());
+        metrics.store_budget.get_or_create(&self.label()).set(self.entry.guard.budget());
         answer
+    }
+
+    /// As often as the store says, while it may help.
+    async fn repeated<T, W>(&self, work: impl Fn() -> W) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
+        let (mut left, pause) = self.entry.access.retries;
+        loop {
+            match work().await {
+                Err(error) if left > 0 && error.is_passing() => {
+                    left -= 1;
+                    tokio::time::sleep(pause).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 }

@@ -65,6 +65,19 @@ impl Template {
     pub fn render(&self, variables: &BTreeMap<String, SecretBytes>, chance: Chance) -> Result<SecretBytes, Error> {
         run::render(&self.parsed, self.dialect, variables, chance)
     }
+
+    /// Renders it over groups of variables: `{{ .group.variable }}`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Template::render`].
+    pub fn render_groups(
+        &self,
+        groups: &BTreeMap<String, BTreeMap<String, SecretBytes>>,
+        chance: Chance,
+    ) -> Result<SecretBytes, Error> {
+        run::render_groups(&self.parsed, self.dialect, groups, chance)
+    }
 }
 
 #[cfg(test)]

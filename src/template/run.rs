@@ -75,9 +75,34 @@ pub(super) fn render(
     variables: &BTreeMap<String, SecretBytes>,
     chance: Chance,
 ) -> Result<SecretBytes, Error> {
+    render_over(parsed, dialect, Run::new(dialect, chance), texts(variables))
+}
+
+/// The same over groups of variables.
+pub(super) fn render_groups(
+    parsed: &Parsed,
+    dialect: Dialect,
+    groups: &BTreeMap<String, BTreeMap<String, SecretBytes>>,
+    chance: Chance,
+) -> Result<SecretBytes, Error> {
     let mut run = Run::new(dialect, chance);
-    let root = variables.iter().map(|(key, value)| (key.as_str().into(), Value::text(value.expose()))).collect();
-    let root = Dict::new(Of::Text, root);
+    let root = groups.iter().map(|(name, variables)| {
+        let group = texts(variables);
+        run.dicts.push(group.clone());
+        (name.as_str().into(), Value::Dict(group))
+    });
+    let root = Dict::new(Of::Any, root.collect());
+    render_over(parsed, dialect, run, root)
+}
+
+fn texts(variables: &BTreeMap<String, SecretBytes>) -> Dict {
+    Dict::new(
+        Of::Text,
+        variables.iter().map(|(key, value)| (key.as_str().into(), Value::text(value.expose()))).collect(),
+    )
+}
+
+fn render_over(parsed: &Parsed, dialect: Dialect, mut run: Run, root: Dict) -> Result<SecretBytes, Error> {
     run.dicts.push(root.clone());
     let root = Value::Dict(root);
     let mut machine = Machine {

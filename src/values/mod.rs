@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 use crate::api::external_secret::DecodingStrategy;
 
 mod gjson;
+/// JSON as Go's encoder writes it, from JSON text.
+pub mod go_json;
 mod json;
 mod keys;
 mod rewrite;

@@ -1,5 +1,7 @@
 //! Reading what an ExternalSecret asks for, from its stores and generators.
 
+use std::time::Duration;
+
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use super::{Error, ExternalSecrets, waking};
 use crate::api::ExternalSecret;
-use crate::api::external_secret::{SourceRecord, StoreKind, StoreRef};
+use crate::api::external_secret::{RemoteRef, SourceRecord, StoreKind, StoreRef};
 use crate::controllers::generator::{self, Generated};
 use crate::controllers::secret_store::open_store;
 use crate::decide::external_secret::{self as decide, Answer, Origin, Read, What};
@@ -60,12 +62,16 @@ impl ExternalSecrets {
         Ok(false)
     }
 
-    /// Reads everything, several entries at a time, in the order of the reads. `fresh`: not what another has just read.
-    pub(super) async fn fetch(&self, object: &ExternalSecret, fresh: bool) -> Result<Vec<Brought>, Error> {
+    /// Reads everything, several entries at a time, in the order of the reads. What another read has brought is taken
+    /// when it is no older than `age`.
+    pub(super) async fn fetch(&self, object: &ExternalSecret, age: Duration) -> Result<Vec<Brought>, Error> {
         let namespace = object.namespace().unwrap_or_default();
         let now = Timestamp::now();
         let reads = decide::reads(object);
-        let begun: Vec<_> = reads.iter().map(|read| self.fetch_one(object, read, &namespace, fresh).boxed()).collect();
+        let sessions = self.sessions(&reads, &namespace, age).await;
+        let sessions = sessions.as_slice();
+        let begun: Vec<_> =
+            reads.iter().map(|read| self.fetch_one(object, read, &namespace, age, sessions).boxed()).collect();
         let brought: Vec<_> = futures::stream::iter(begun).buffered(AT_A_TIME).try_collect().await?;
         let record = |(read, (answer, version)): (&Read<'_>, (Answer, Option<String>))| Brought {
             record: SourceRecord {
@@ -82,12 +88,36 @@ impl ExternalSecrets {
         Ok(reads.iter().zip(brought).map(record).collect())
     }
 
+    /// Each store opened once, with what will be read of it fetched in as few calls as it allows. One that cannot be
+    /// opened is left out: each of its reads says why.
+    async fn sessions(&self, reads: &[Read<'_>], namespace: &str, age: Duration) -> Vec<(StoreRef, Session)> {
+        let mut sessions: Vec<(StoreRef, Session)> = Vec::new();
+        for read in reads {
+            let Origin::Store(store) = &read.from else { continue };
+            if sessions.iter().any(|(known, _)| known == store) {
+                continue;
+            }
+            let Ok(session) = self.session(read, store, namespace, age).await else { continue };
+            let wanted = reads.iter().filter(|read| matches!(&read.from, Origin::Store(other) if other == store));
+            let wanted: Vec<RemoteRef> = wanted
+                .filter_map(|read| match read.what {
+                    What::Value(reference) | What::Map(reference) => Some(reference.clone()),
+                    What::Find(_) | What::Made => None,
+                })
+                .collect();
+            session.prefetch(&wanted).await;
+            sessions.push((store.clone(), session));
+        }
+        sessions
+    }
+
     async fn fetch_one(
         &self,
         object: &ExternalSecret,
         read: &Read<'_>,
         namespace: &str,
-        fresh: bool,
+        age: Duration,
+        sessions: &[(StoreRef, Session)],
     ) -> Result<(Answer, Option<String>), Error> {
         let failed = |error| Error::Provider { entry: read.entry.clone(), error };
         let as_map = |fetched: FetchedMap| (Answer::Map(fetched.values), fetched.version);
@@ -106,7 +136,14 @@ impl ExternalSecrets {
                 Err(generator::Error::Provider(error)) => return Err(failed(error)),
             },
             Origin::Store(store) => {
-                let session = self.session(read, store, namespace, fresh).await?;
+                let opened;
+                let session = match sessions.iter().find(|(known, _)| known == store) {
+                    Some((_, session)) => session,
+                    None => {
+                        opened = self.session(read, store, namespace, age).await?;
+                        &opened
+                    }
+                };
                 match read.what {
                     What::Value(reference) => {
                         session.read(reference).await.map(|fetched| (Answer::Value(fetched.value), fetched.version))
@@ -125,9 +162,15 @@ impl ExternalSecrets {
 
     /// A store that is ready to be asked. One that failed its own trial is tried again first: what fails is then said by
     /// the store, and not by a value that it happens to give.
-    async fn session(&self, read: &Read<'_>, store: &StoreRef, namespace: &str, fresh: bool) -> Result<Session, Error> {
+    async fn session(
+        &self,
+        read: &Read<'_>,
+        store: &StoreRef,
+        namespace: &str,
+        age: Duration,
+    ) -> Result<Session, Error> {
         let opened = open_store(&self.context, &self.stores, store, namespace).await;
-        let session = opened.map_err(|error| Error::Store { entry: read.entry.clone(), error })?.fresh(fresh);
+        let session = opened.map_err(|error| Error::Store { entry: read.entry.clone(), error })?.no_older_than(age);
         if self.is_known_not_ready(store, namespace) {
             let tried = session.validate().await;
             match tried {

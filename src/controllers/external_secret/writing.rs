@@ -42,7 +42,7 @@ impl ExternalSecrets {
             digester.seed("template", [uid.as_bytes(), &generation.to_be_bytes(), &at.as_second().to_be_bytes()]);
         let moment = Moment { at, seed };
 
-        let brought = self.fetch(object, is_rung || due == Due::Now(Why::Changed)).await?;
+        let brought = self.fetch(object, may_be_old(due, is_rung)).await?;
         let mut notes = missing(object, &brought);
         let (answers, records): (Vec<Answer>, Vec<SourceRecord>) =
             brought.into_iter().map(|brought| (brought.answer, brought.record)).unzip();
@@ -237,6 +237,17 @@ impl ExternalSecrets {
 }
 
 /// What has been said of missing values is not said again.
+/// How old values may be that another object's read has brought: a forced read asks the store itself; a first one, of
+/// which there may be thousands, takes what others have just read; a periodic one must not be late by more than a moment.
+fn may_be_old(due: Due, is_rung: bool) -> Duration {
+    match due {
+        _ if is_rung => Duration::ZERO,
+        Due::Now(Why::Changed) => Duration::ZERO,
+        Due::Now(Why::First) => Duration::from_secs(30),
+        Due::Now(Why::Elapsed) | Due::Later(_) | Due::Never => Duration::from_secs(1),
+    }
+}
+
 fn missing(object: &ExternalSecret, brought: &[Brought]) -> Vec<Note> {
     let known = object.status.as_ref().and_then(|status| status.chancery.as_ref());
     let was_missing = |entry: &str| {

@@ -1,14 +1,13 @@
-//! The status of ExternalSecrets and stores.
+//! The status of ExternalSecrets.
 
 use jiff::Timestamp;
 
 use super::time;
+use crate::api::ExternalSecret;
 use crate::api::external_secret::{
     Binding, Condition, ExternalSecretRecord, ExternalSecretStatus, READY, SourceRecord,
 };
 use crate::api::sealed_secret::TargetRecord;
-use crate::api::secret_store::SecretStoreStatus;
-use crate::api::{ExternalSecret, UNSUPPORTED_FIELD};
 use crate::decide::external_secret::{self, synced_resource_version, target};
 use crate::error::Retry;
 use crate::plan::Next;
@@ -114,7 +113,7 @@ pub fn failed(
     let next = match retry {
         Retry::Backoff => next_words(Next::Backoff, now),
         Retry::OnChange => next_words(Next::OnChange, now),
-        Retry::After(pause) => format!("within {} s", pause.as_secs()),
+        Retry::After(pause) | Retry::Later(pause) => format!("within {} s", pause.as_secs()),
     };
     let binding = if external_secret::Error::is_about_target(cause) {
         Some(Binding { name: target(object).name })
@@ -137,32 +136,6 @@ pub fn failed(
 /// The object cannot even be read.
 pub fn broken(cause: &str, message: &str, now: Timestamp) -> ExternalSecretStatus {
     failed(&ExternalSecret::default(), cause, message, Retry::OnChange, now)
-}
-
-/// The status of a store; `unsupported` names fields that were read and are not honoured.
-pub fn store(
-    before: Option<&SecretStoreStatus>,
-    ready: bool,
-    reason: &str,
-    message: &str,
-    unsupported: &[String],
-    now: Timestamp,
-) -> SecretStoreStatus {
-    let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let mut conditions = vec![condition(before, if ready { "True" } else { "False" }, reason, message, now)];
-    if !unsupported.is_empty() {
-        let known = before.iter().find(|condition| condition.type_ == UNSUPPORTED_FIELD);
-        conditions.push(Condition {
-            type_: UNSUPPORTED_FIELD.to_owned(),
-            status: "True".to_owned(),
-            reason: Some("NotHonoured".to_owned()),
-            message: Some(format!("not honoured by this version: {}", unsupported.join(", "))),
-            last_transition_time: known
-                .and_then(|known| known.last_transition_time.clone())
-                .or_else(|| Some(time(now))),
-        });
-    }
-    SecretStoreStatus { conditions, capabilities: Some("ReadOnly".to_owned()) }
 }
 
 fn conditions(object: &ExternalSecret) -> &[Condition] {

@@ -2,12 +2,14 @@
 
 /// Of Applications.
 pub mod application;
-/// Of ExternalSecrets and stores.
+/// Of ExternalSecrets.
 pub mod external_secret;
 /// Of PushSecrets.
 pub mod push_secret;
 /// Of SealedSecrets.
 pub mod sealed_secret;
+/// Of stores.
+pub mod secret_store;
 
 /// A time as Kubernetes writes it: whole seconds, UTC.
 pub(crate) fn time(now: jiff::Timestamp) -> String {

@@ -6,9 +6,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use seal::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::{Generator, below};
+use super::{Generator, Making, below};
 use crate::api::generators::{PasswordEncoding, PasswordSpec};
-use crate::plan::Credentials;
 use crate::providers::{Error, FetchedMap};
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -22,7 +21,7 @@ pub(super) struct Password(pub(super) PasswordSpec);
 
 #[async_trait]
 impl Generator for Password {
-    async fn generate(&self, _: Credentials) -> Result<FetchedMap, Error> {
+    async fn generate(&self, _: Making) -> Result<FetchedMap, Error> {
         let default = ["password".to_owned()];
         let keys = if self.0.secret_keys.is_empty() { &default[..] } else { &self.0.secret_keys };
         if let Some(twice) = keys.iter().enumerate().find(|(place, key)| keys[..*place].contains(key)) {
@@ -89,7 +88,7 @@ mod tests {
 
     async fn make(spec: Value) -> Result<Vec<(String, String)>, String> {
         let spec = serde_json::from_value(spec).unwrap();
-        let made = Password(spec).generate(Credentials::default()).await.map_err(|error| error.to_string())?;
+        let made = Password(spec).generate(Making::default()).await.map_err(|error| error.to_string())?;
         let text = |value: SecretBytes| String::from_utf8(value.expose().to_vec()).unwrap();
         Ok(made.values.into_iter().map(|(key, value)| (key, text(value))).collect())
     }

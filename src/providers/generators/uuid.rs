@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 
-use super::{Generator, random};
-use crate::plan::Credentials;
+use super::{Generator, Making, random};
 use crate::providers::{Error, FetchedMap};
 
 pub(super) struct Uuid;
 
 #[async_trait]
 impl Generator for Uuid {
-    async fn generate(&self, _: Credentials) -> Result<FetchedMap, Error> {
+    async fn generate(&self, _: Making) -> Result<FetchedMap, Error> {
         let mut bytes = random(16)?;
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
@@ -27,7 +26,7 @@ mod tests {
     #[tokio::test]
     async fn a_uuid_has_its_version_and_variant_and_is_another_each_time() {
         let make = async || {
-            let made = Uuid.generate(Credentials::default()).await.unwrap();
+            let made = Uuid.generate(Making::default()).await.unwrap();
             String::from_utf8(made.values[0].1.expose().to_vec()).unwrap()
         };
         let (one, two) = (make().await, make().await);

@@ -12,6 +12,10 @@ pub mod cache;
 pub mod canary;
 /// Talking to the API server the way kubectl does.
 pub mod cluster;
+/// Stand-ins for services that cannot run here.
+pub mod fake;
+/// A proxy that spoils answers.
+pub mod faults;
 /// A Git server with smart HTTP over TLS.
 pub mod git;
 /// The stand-in kubelet.

@@ -7,19 +7,20 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::external_secret::{StoreKind, StoreRef};
+use crate::api::external_secret::StoreKind;
 use crate::api::secret_store::{SecretStoreSpec, SecretStoreStatus};
 use crate::api::{ClusterSecretStore, SecretStore, unsupported_fields};
-use crate::cluster::{Asker, CredentialError, Seen, Watchable, Watched};
+use crate::cluster::{self, CredentialError, Seen, Watchable, Watched};
 use crate::decide::secret_store as decide;
-use crate::decide::status::external_secret as status;
+use crate::decide::status::secret_store::{self as status, Trial};
 use crate::error::{Classify, Retry};
-use crate::plan::{Next, Note, ObjectKey, StoreAccess, StoreId, Verdict};
-use crate::providers::{self, Session};
+use crate::plan::{Next, Note, ObjectKey, StoreId, Verdict};
+use crate::providers;
 use crate::scheduler::{Class, Scheduler};
 
-/// The class of controller that a store may name; upstream's default one.
-const CLASS: &str = "default";
+mod opening;
+
+pub(super) use opening::{Accesses, credentials, endpoints, open_store};
 
 /// Why a store cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,8 @@ pub(super) enum StoreError {
     Credentials { store: StoreId, error: Box<CredentialError> },
     #[error("{0} is for another class of controller")]
     OtherClass(StoreId),
+    #[error("{0}: {1}")]
+    Cluster(StoreId, cluster::Error),
     #[error(transparent)]
     Provider(#[from] providers::Error),
 }
@@ -46,6 +49,7 @@ impl Classify for StoreError {
             Self::Unnamed | Self::Missing(_) => "StoreNotFound",
             Self::NotPermitted(_) => "StoreNotPermitted",
             Self::OtherClass(_) => "OtherClass",
+            Self::Cluster(_, error) => error.reason(),
             Self::Unsupported { .. } => "UnsupportedField",
             Self::Credentials { error, .. } => error.reason(),
             Self::Provider(error) => error.reason(),
@@ -56,73 +60,17 @@ impl Classify for StoreError {
         match self {
             Self::Credentials { error, .. } => error.retry(),
             Self::Provider(error) => error.retry(),
+            Self::Cluster(_, error) => error.retry(),
             // Stores are watched.
             _ => Retry::OnChange,
         }
     }
 }
 
-/// Finds a store that an object in `namespace` refers to, resolves its credentials and opens it.
-///
-/// # Errors
-///
-/// [`StoreError`]: why it cannot be asked.
-pub(super) async fn open_store(
-    context: &Context,
-    stores: &Stores,
-    reference: &StoreRef,
-    namespace: &str,
-) -> Result<Session, StoreError> {
-    let kind = reference.kind.unwrap_or_default();
-    let name = reference.name.as_deref().filter(|name| !name.is_empty()).ok_or(StoreError::Unnamed)?;
-    let (id, spec, fields) = match kind {
-        StoreKind::SecretStore => {
-            let id = StoreId { kind, key: ObjectKey::new(namespace, name), asker: String::new() };
-            let store = stores.secret_stores.find(&id.key).ok_or_else(|| StoreError::Missing(id.clone()))?;
-            let fields = unsupported_fields(&store);
-            (id, store.spec, fields)
-        }
-        StoreKind::ClusterSecretStore => {
-            let id = StoreId { kind, key: ObjectKey::new("", name), asker: namespace.to_owned() };
-            let store = stores.cluster_secret_stores.find(&id.key).ok_or_else(|| StoreError::Missing(id.clone()))?;
-            if !decide::permits(&store.spec.store, namespace) {
-                return Err(StoreError::NotPermitted(id));
-            }
-            let fields = unsupported_fields(&store);
-            (id, store.spec.store, fields)
-        }
-    };
-    if !decide::is_of_class(&spec, CLASS) {
-        return Err(StoreError::OtherClass(id));
-    }
-    let access = resolve(context, id, &spec, fields).await?;
-    Ok(stores.providers.open(&access)?)
-}
-
-async fn resolve(
-    context: &Context,
-    id: StoreId,
-    spec: &SecretStoreSpec,
-    mut fields: Vec<String>,
-) -> Result<StoreAccess, StoreError> {
-    // They change how often something is tried, or which namespaces may: never what is read.
-    fields.retain(|field| field != "spec.retrySettings" && !field.starts_with("spec.conditions"));
-    if !fields.is_empty() {
-        return Err(StoreError::Unsupported { store: id, fields });
-    }
-    let asker = match id.kind {
-        StoreKind::SecretStore => Asker::Namespaced(&id.key.namespace),
-        StoreKind::ClusterSecretStore => Asker::Cluster(Some(id.asker.as_str()).filter(|asker| !asker.is_empty())),
-    };
-    match context.cluster.credentials(&decide::references(&spec.provider), asker).await {
-        Ok(credentials) => Ok(StoreAccess { id, provider: spec.provider.clone(), credentials }),
-        Err(error) => Err(StoreError::Credentials { store: id, error: Box::new(error) }),
-    }
-}
-
 /// Both kinds of store: one controller each, the same code.
 pub(super) trait StoreObject: Watchable {
     const NAME: &'static str;
+    const KIND: StoreKind;
     fn spec(&self) -> &SecretStoreSpec;
     fn status(&self) -> Option<&SecretStoreStatus>;
     fn fields(&self) -> Vec<String>;
@@ -132,6 +80,7 @@ pub(super) trait StoreObject: Watchable {
 
 impl StoreObject for SecretStore {
     const NAME: &'static str = "secret-stores";
+    const KIND: StoreKind = StoreKind::SecretStore;
 
     fn spec(&self) -> &SecretStoreSpec {
         &self.spec
@@ -151,12 +100,13 @@ impl StoreObject for SecretStore {
 
     fn id(&self) -> StoreId {
         let key = ObjectKey::new(self.namespace().unwrap_or_default(), self.name_any());
-        StoreId { kind: StoreKind::SecretStore, key, asker: String::new() }
+        StoreId { kind: Self::KIND, key, asker: String::new() }
     }
 }
 
 impl StoreObject for ClusterSecretStore {
     const NAME: &'static str = "cluster-secret-stores";
+    const KIND: StoreKind = StoreKind::ClusterSecretStore;
 
     fn spec(&self) -> &SecretStoreSpec {
         &self.spec.store
@@ -176,7 +126,7 @@ impl StoreObject for ClusterSecretStore {
 
     fn id(&self) -> StoreId {
         let key = ObjectKey::new("", self.name_any());
-        StoreId { kind: StoreKind::ClusterSecretStore, key, asker: String::new() }
+        StoreId { kind: Self::KIND, key, asker: String::new() }
     }
 }
 
@@ -216,42 +166,51 @@ impl<K: StoreObject> Reconcile for StoreController<K> {
 
     async fn reconcile(&self, object: &K, _: Class) -> Result<Verdict, StoreError> {
         let spec = object.spec();
-        if !decide::is_of_class(spec, CLASS) {
+        if !decide::is_of_class(spec, &self.context.settings.external.controller_class) {
             return Ok(Verdict::silent(Next::OnChange));
         }
-        let opened = resolve(&self.context, object.id(), spec, object.fields()).await;
-        let opened = opened.and_then(|access| Ok(self.stores.providers.open(&access)?));
+        let id = object.id();
+        self.stores.store_accesses.forget(&id);
         let unknown = ("ValidationUnknown", "the store is tried by each object that uses it");
-        let (reason, message) = match opened {
-            Ok(session) => match session.validate().await {
-                Ok(()) => ("Valid", "store validated"),
-                Err(providers::Error::Unknown) => unknown,
-                Err(error) => return Err(error.into()),
-            },
+        let (reason, message, capabilities) = match opening::resolve(&self.context, id, spec, object.fields()).await {
+            Ok(access) => {
+                let session = self.stores.providers.open(&access)?;
+                match session.validate().await {
+                    Ok(()) => ("Valid", "store validated", session.capabilities()),
+                    Err(providers::Error::Unknown) => (unknown.0, unknown.1, session.capabilities()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
             // Only an object that uses it can tell.
-            Err(StoreError::Credentials { error, .. }) if matches!(*error, CredentialError::Referent(_)) => unknown,
+            Err(StoreError::Credentials { error, .. }) if matches!(*error, CredentialError::Referent(_)) => {
+                (unknown.0, unknown.1, providers::capabilities(&spec.provider))
+            }
             Err(error) => return Err(error),
         };
-        let status = status::store(object.status(), true, reason, message, &object.fields(), Timestamp::now());
+        let generation = object.meta().generation;
+        let trial = Trial { reason, message, cause: None, capabilities: Some(capabilities), generation };
+        let status = status::tried(object.status(), &trial, &object.fields(), Timestamp::now());
         let next = Next::After(decide::interval(spec));
         Ok(Verdict::told(serde_json::to_value(status).ok(), None, next))
     }
 
     fn failed(&self, object: &K, failure: &Failure) -> (Value, Option<Note>) {
-        let reason = match failure.reason {
-            "UnsupportedField" | "InvalidConfiguration" | "ForeignNamespace" | "CredentialsMissing" => {
-                "InvalidProviderConfig"
-            }
-            _ => "ValidationFailed",
-        };
-        let status =
-            status::store(object.status(), false, reason, &failure.message, &object.fields(), Timestamp::now());
-        let note = Note { warning: true, reason: reason.to_owned(), message: failure.message.clone() };
+        let trial = trial("InvalidProviderConfig", failure, object.meta().generation);
+        let status = status::tried(object.status(), &trial, &object.fields(), Timestamp::now());
+        let note = Note { warning: true, reason: trial.reason.to_owned(), message: failure.message.clone() };
         (serde_json::to_value(status).unwrap_or_default(), Some(note))
     }
 
-    fn broken(failure: &Failure) -> Value {
-        let status = status::store(None, false, "InvalidStoreConfiguration", &failure.message, &[], Timestamp::now());
-        serde_json::to_value(status).unwrap_or_default()
+    fn gone(&self, key: &ObjectKey) {
+        self.stores.providers.forget(|id| id.key == *key && id.kind == K::KIND);
     }
+
+    fn broken(failure: &Failure) -> Value {
+        let trial = trial("InvalidStoreConfiguration", failure, None);
+        serde_json::to_value(status::tried(None, &trial, &[], Timestamp::now())).unwrap_or_default()
+    }
+}
+
+fn trial<'a>(reason: &'a str, failure: &'a Failure, generation: Option<i64>) -> Trial<'a> {
+    Trial { reason, message: &failure.message, cause: Some(failure.reason), capabilities: None, generation }
 }

@@ -1,11 +1,26 @@
 //! `SecretStore` and `ClusterSecretStore`, as External Secrets Operator defines them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::external_secret::Condition;
 use super::{Carried, Names, Unhonoured, key_schema, name_schema, namespace_schema};
+
+mod aws;
+mod azure;
+mod gcp;
+mod kubernetes;
+mod vault;
+mod webhook;
+
+pub use aws::*;
+pub use azure::*;
+pub use gcp::*;
+pub use kubernetes::*;
+pub use vault::*;
+pub use webhook::*;
 
 /// An outside store of values, for one namespace.
 #[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
@@ -40,9 +55,22 @@ pub struct SecretStoreSpec {
     /// Which namespaces may use it; of a ClusterSecretStore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<StoreCondition>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<StoreNames>,
+    /// How often a call that failed is repeated, within the deadline of a read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_settings: Option<RetrySettings>,
+}
+
+/// How often a call that failed is repeated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetrySettings {
+    /// How often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "int32_schema")]
+    pub max_retries: Option<i32>,
+    /// The pause before each, a Go duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_interval: Option<String>,
 }
 
 /// An outside store of values, for the whole cluster.
@@ -78,6 +106,21 @@ pub struct Provider {
     /// OpenBao, which speaks Vault's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_bao: Option<Vault>,
+    /// Amazon Web Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<Aws>,
+    /// Azure Key Vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azurekv: Option<AzureKv>,
+    /// Google Secret Manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcpsm: Option<GcpSm>,
+    /// Secrets of another namespace or cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+    /// Any HTTP service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
     /// Values that stand in the store itself: for trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fake: Option<Fake>,
@@ -115,84 +158,6 @@ impl std::fmt::Debug for FakeEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FakeEntry").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()
     }
-}
-
-/// HashiCorp Vault, or OpenBao.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Vault {
-    /// Its address.
-    pub server: String,
-    /// The mount; absent means the first segment of a key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// Version of the key-value engine.
-    #[serde(default)]
-    #[schemars(schema_with = "version_schema")]
-    pub version: KvVersion,
-    /// Namespace of Vault Enterprise and OpenBao.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Certificate authority, PEM in base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "byte_schema")]
-    pub ca_bundle: Option<String>,
-    /// Where the certificate authority is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_provider: Option<CaProvider>,
-    /// Who we are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<VaultAuth>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<VaultNames>,
-}
-
-/// Version of the key-value engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KvVersion {
-    /// Without versions.
-    V1,
-    /// With versions.
-    #[default]
-    V2,
-}
-
-/// Who we are: the first that is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VaultAuth {
-    /// Vault namespace of the login only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// A token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_secret_ref: Option<SecretKeyRef>,
-    /// A service account's token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kubernetes: Option<KubernetesAuth>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<AuthNames>,
-}
-
-/// Login with a service account's token.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KubernetesAuth {
-    /// Where the method is mounted.
-    #[serde(default = "kubernetes_mount")]
-    #[schemars(required, schema_with = "mount_schema")]
-    pub mount_path: String,
-    /// The role.
-    pub role: String,
-    /// The service account whose token is asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_account_ref: Option<ServiceAccountRef>,
-    /// A Secret that holds the token, under `token` when no key is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretKeyRef>,
 }
 
 /// A key of a Secret.
@@ -264,9 +229,12 @@ pub struct StoreCondition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), length(min = 1, max = 63)))]
     pub namespaces: Vec<String>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<StoreConditionNames>,
+    /// Regular expressions that match anywhere in the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespace_regexes: Vec<String>,
+    /// By labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
 }
 
 /// What became of a store.
@@ -278,30 +246,21 @@ pub struct SecretStoreStatus {
     /// `ReadOnly`, `WriteOnly` or `ReadWrite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<String>,
+    /// What Chancery remembers and tells; upstream has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chancery: Option<StoreRecord>,
 }
 
-/// Of `spec`.
-pub struct StoreNames;
-impl Names for StoreNames {
-    const NAMES: &'static [&'static str] = &["retrySettings"];
-}
-
-/// Of `spec.conditions[]`.
-pub struct StoreConditionNames;
-impl Names for StoreConditionNames {
-    const NAMES: &'static [&'static str] = &["namespaceRegexes", "namespaceSelector"];
-}
-
-/// Of `spec.provider.vault`.
-pub struct VaultNames;
-impl Names for VaultNames {
-    const NAMES: &'static [&'static str] = &["checkAndSet", "forwardInconsistent", "headers", "readYourWrites", "tls"];
-}
-
-/// Of `spec.provider.vault.auth`.
-pub struct AuthNames;
-impl Names for AuthNames {
-    const NAMES: &'static [&'static str] = &["appRole", "cert", "gcp", "iam", "jwt", "ldap", "userPass"];
+/// What Chancery remembers and tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreRecord {
+    /// The generation that this speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// Of `spec.provider`.
@@ -309,8 +268,6 @@ pub struct ProviderNames;
 impl Names for ProviderNames {
     const NAMES: &'static [&'static str] = &[
         "akeyless",
-        "aws",
-        "azurekv",
         "barbican",
         "beyondtrust",
         "beyondtrustworkloadcredentials",
@@ -323,13 +280,11 @@ impl Names for ProviderNames {
         "doppler",
         "dvls",
         "fortanix",
-        "gcpsm",
         "github",
         "gitlab",
         "ibm",
         "infisical",
         "keepersecurity",
-        "kubernetes",
         "nebiusmysterybox",
         "ngrok",
         "onboardbase",
@@ -345,22 +300,21 @@ impl Names for ProviderNames {
         "secretserver",
         "senhasegura",
         "volcengine",
-        "webhook",
         "yandexcertificatemanager",
         "yandexlockbox",
     ];
 }
 
-fn kubernetes_mount() -> String {
-    "kubernetes".to_owned()
+fn with_default(default: &str) -> Schema {
+    json_schema!({ "type": "string", "default": default })
 }
 
-fn mount_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "default": "kubernetes" })
+fn int32_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int32" })
 }
 
-fn version_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "default": "v2", "enum": ["v1", "v2"] })
+fn int64_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int64" })
 }
 
 fn byte_schema(_: &mut SchemaGenerator) -> Schema {
