@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../src/template/mod.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
+#[allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 mod template;
 
 use template::{Chance, Dialect, LONGEST_OUTPUT, Template};
