@@ -268,3 +268,70 @@ async fn a_hint_about_a_store_is_followed_before_the_interval_is_over() {
     let follows = |secret: &Value| value(secret, "password") == "rotated";
     tenant.cluster.wait_for("the Secret follows", place, PATIENCE, follows).await.unwrap();
 }
+
+/// The reference's state is made by our own operator with `--external-secrets-data-hash`, without what only we remember and
+/// with the reference's finalizer; the recorded scenarios hold the first to be the reference's, to the hash.
+#[tokio::test]
+async fn what_the_reference_left_is_taken_up_without_a_rewrite_and_given_back_as_it_was() {
+    let tenant = Bed::attach().unwrap().tenant("handover").await.unwrap();
+    let vault = tenant.bed.vault().await.unwrap();
+    vault.write(&format!("{}/db", tenant.work), json!({ "password": CANARY })).await.unwrap();
+    token_store(&tenant, "vault").await;
+    let with_hash = tenant.operator(&[ONLY[0], "--external-secrets-data-hash"]).await.unwrap();
+    let running = with_hash.start().unwrap();
+    tenant.cluster.apply_object(&external(&tenant, "db", "vault", &one_value(&tenant, "db"))).await.unwrap();
+    let before = ready(&tenant, EXTERNAL, "db", "True").await;
+    ready(&tenant, STORE, "vault", "True").await;
+    assert!(running.stop());
+    let finalizer =
+        json!({ "metadata": { "finalizers": ["externalsecrets.external-secrets.io/externalsecret-cleanup"] } });
+    tenant.cluster.patch(EXTERNAL, &tenant.work, "db", &finalizer).await.unwrap();
+    tenant.cluster.patch_status(EXTERNAL, &tenant.work, "db", &json!({ "chancery": null })).await.unwrap();
+    let made = tenant.cluster.get("v1 Secret", &tenant.work, "db").await.unwrap();
+    assert!(made["metadata"]["annotations"].get("reconcile.external-secrets.io/data-hash").is_some());
+
+    let reads = || {
+        std::fs::read_to_string(&tenant.bed.vault_audit_log).unwrap().matches(&format!("{}/db", tenant.work)).count()
+    };
+    let (reads_before, mark) = (reads(), tenant.bed.mark().unwrap());
+    let operator = tenant.operator(&ONLY).await.unwrap();
+    let running = operator.start().unwrap();
+    let place = (EXTERNAL, tenant.work.as_str(), "db");
+    let is_noted = |object: &Value| object["status"]["chancery"]["target"]["uid"].is_string();
+    let after = tenant.cluster.wait_for("it is taken note of", place, PATIENCE, is_noted).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(running.stop());
+    let same = tenant.cluster.get("v1 Secret", &tenant.work, "db").await.unwrap();
+    assert_eq!(same["metadata"], made["metadata"]);
+    assert_eq!(reads(), reads_before);
+    let writes = mark.writes(&operator.user).unwrap();
+    assert!(writes.keys().all(|call| call.contains("status")), "{writes:?}");
+    for field in ["refreshTime", "syncedResourceVersion", "binding", "conditions"] {
+        assert_eq!(
+            after["status"][field], before["status"][field],
+            "{field}: what the reference reads when it comes back"
+        );
+    }
+
+    let running = operator.start().unwrap();
+    tenant.cluster.delete(EXTERNAL, &tenant.work, "db").await.unwrap();
+    tenant.cluster.wait_gone(EXTERNAL, &tenant.work, "db", PATIENCE).await.unwrap();
+    assert!(running.stop());
+}
+
+#[tokio::test]
+async fn a_first_sync_takes_at_most_three_writes() {
+    let tenant = Bed::attach().unwrap().tenant("few").await.unwrap();
+    let vault = tenant.bed.vault().await.unwrap();
+    vault.write(&format!("{}/db", tenant.work), json!({ "password": CANARY })).await.unwrap();
+    token_store(&tenant, "vault").await;
+    let operator = tenant.operator(&ONLY).await.unwrap();
+    let _running = operator.start().unwrap();
+    ready(&tenant, STORE, "vault", "True").await;
+    let mark = tenant.bed.mark().unwrap();
+    tenant.cluster.apply_object(&external(&tenant, "db", "vault", &one_value(&tenant, "db"))).await.unwrap();
+    ready(&tenant, EXTERNAL, "db", "True").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let writes = mark.writes(&operator.user).unwrap();
+    assert!(writes.values().sum::<usize>() <= 3, "{writes:?}");
+}

@@ -129,7 +129,6 @@ fn set(value: &mut Value, path: &str, ours: Value) {
 pub(super) fn strip_messages(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.remove("capabilities");
             if ["type", "status", "reason"].iter().all(|name| fields.contains_key(*name)) {
                 fields.remove("message");
             }

@@ -19,6 +19,7 @@ mod fake;
 mod gcr;
 mod github;
 mod password;
+mod ssh_key;
 mod uuid;
 mod vault;
 mod webhook;
@@ -69,6 +70,7 @@ pub fn read(kind: &str, spec: &Value) -> Result<Box<dyn Generator>, Error> {
     Ok(match kind {
         "Fake" => Box::new(fake::Fake(parsed(kind, spec)?)),
         "Password" => Box::new(password::Password(parsed(kind, spec)?)),
+        "SSHKey" => Box::new(ssh_key::SshKey(parsed(kind, spec)?)),
         "UUID" => Box::new(uuid::Uuid),
         "ACRAccessToken" => Box::new(acr::AcrAccessToken::new(parsed(kind, spec)?)?),
         "ECRAuthorizationToken" => Box::new(aws::EcrAuthorizationToken::new(parsed(kind, spec)?)?),

@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 
 use super::{checkout, programs};
 
+mod external;
+mod seal;
 mod sealed;
 
 /// Measured by criterion, without servers.
 pub(crate) const TEMPLATE: &str = "template";
 /// What can be measured, with a word each.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     ("idle", "size, start of the operator to complete watches, memory when nothing happens"),
+    ("external", "ExternalSecrets: first sync of 1 000 and 5 000, reads at the store, restart, CPU and memory"),
     ("seal", "the command: one Secret beside the real kubeseal, one value, a tree of 5 000 files, size"),
     ("sealed", "SealedSecrets beside the real controller: a thousand new, a restart over them, healing, old keys"),
     ("sync", "Applications: first sync of many and of a large one, one change, commit and hand edit to the cluster"),
@@ -57,7 +60,7 @@ pub(crate) fn run(folder: &Path, name: &str) -> Result<()> {
     let cache = Cache::open()?;
     let release = programs().join("../release");
     if name == "seal" {
-        return super::bench_seal::run(folder, &release.join("seal"), &cache.kubeseal()?);
+        return seal::run(folder, &release.join("seal"), &cache.kubeseal()?);
     }
     let parts = Bed::start(&cache, folder, &checkout(), &release)?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -69,6 +72,7 @@ pub(crate) fn run(folder: &Path, name: &str) -> Result<()> {
     match name {
         "idle" => idle(&parts, &runtime, &tenant, &release),
         "sealed" => runtime.block_on(sealed::run(&tenant)),
+        "external" => runtime.block_on(external::run(&tenant)),
         _ => {
             let git = tenant.git()?;
             runtime.block_on(sync(&tenant, &git))

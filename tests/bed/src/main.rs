@@ -10,7 +10,6 @@ use bed::{Bed, namespaces, say};
 use clap::{Parser, Subcommand};
 
 mod bench;
-mod bench_seal;
 mod checks;
 mod demo;
 mod leftovers;
