@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bed::say;
 
-use super::bench::spread;
+use super::spread;
 
 /// Runs of what takes milliseconds.
 const RUNS: usize = 50;
@@ -17,7 +17,7 @@ const FILES: usize = 5_000;
 pub(crate) fn run(folder: &Path, seal: &Path, kubeseal: &Path) -> Result<()> {
     let folder = &folder.join("bench-seal");
     std::fs::create_dir_all(folder)?;
-    let certificate = super::checkout().join("cli/tests/recorded/keys/e4096.crt");
+    let certificate = crate::checkout().join("cli/tests/recorded/keys/e4096.crt");
     let secret = folder.join("secret.yaml");
     std::fs::write(&secret, "kind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: tide}\n")?;
     let size = std::fs::metadata(seal)?.len();
