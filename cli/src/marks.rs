@@ -1,6 +1,6 @@
 //! What `seal` notes beside the items, so that they can be checked where no key is.
 //!
-//! A sealed item tells neither its key nor its place. The annotation [`ANNOTATION`] of the SealedSecret does, in one line
+//! A sealed item tells neither its key nor its place. The annotation `ANNOTATION` of the SealedSecret does, in one line
 //! without any secret: groups of items by key, scope and place, each item with a short digest of its ciphertext, so that
 //! a note is not believed when another program changed the item.
 //!

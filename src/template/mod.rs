@@ -5,7 +5,7 @@
 //! and hands it on. It follows Go also in what shows: the types (`int` is not `int64`), the order, the number formats,
 //! and where an error is.
 //!
-//! Nothing here reaches out. The time and the chance that some functions need are arguments ([`Chance`]), so the same
+//! Nothing here reaches out. The time and the chance that some functions need are arguments (`Chance`), so the same
 //! template renders the same bytes again after a restart, on another replica or when a hand edit is put right.
 
 mod bounds;

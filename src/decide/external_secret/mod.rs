@@ -1,7 +1,7 @@
 //! From an ExternalSecret and what its stores gave to the Secret that it means.
 //!
-//! The steps of one sync: [`due`] → [`reads`] → [`assemble`] → [`template`](super::target_template) → [`draft`] →
-//! [`step`]. Each is a function of its arguments.
+//! The steps of one sync: `due` → `reads` → `assemble` → `super::target_template` → `draft` →
+//! `step`. Each is a function of its arguments.
 
 use kube::ResourceExt;
 use serde_json::json;
