@@ -4,7 +4,7 @@ use bed::cluster::PATIENCE;
 use bed::{Bed, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, certificate, condition, seal, secret, value};
+use crate::support::{CANARY, certificate, condition, seal, secret, told, value};
 
 const ONLY: [&str; 1] = ["--controllers=sealed-secrets"];
 const LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
@@ -61,8 +61,7 @@ async fn no_key_is_made_while_objects_need_a_lost_one_until_somebody_asks() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert!(keys(&tenant).await.is_empty());
-    let events = tenant.cluster.events(&tenant.keys, "chancery-sealing-key").await.unwrap();
-    assert!(events.iter().any(|event| event.starts_with("Warning KeyMissing")), "{events:?}");
+    told(&tenant, &tenant.keys, "chancery-sealing-key", "Warning KeyMissing").await;
     let kept = tenant.cluster.get("v1 Secret", &tenant.work, "db").await.unwrap();
     assert_eq!(value(&kept, "password"), CANARY, "what runs goes on running");
 

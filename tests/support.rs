@@ -93,3 +93,16 @@ pub(crate) fn message(object: &Value, kind: &str) -> String {
     let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
     found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
 }
+
+/// Waits for an event of an object that begins with these words: it is told after what it tells of.
+pub(crate) async fn told(tenant: &Tenant, namespace: &str, name: &str, words: &str) {
+    let started = std::time::Instant::now();
+    loop {
+        let events = tenant.cluster.events(namespace, name).await.unwrap();
+        if events.iter().any(|event| event.starts_with(words)) {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "no {words:?} among {events:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -157,7 +157,7 @@ impl Reconcile for PushSecrets {
         }
         let before = object.status.as_ref().map(|status| status.synced_push_secrets.clone()).unwrap_or_default();
         let sources = match self.sources(object).await {
-            Err(Error::NoSource(_)) if deletes && !before.is_empty() => {
+            Err(Error::NoSource(_)) if deletes && (!before.is_empty() || status::is_source_deleted(object)) => {
                 return self.source_is_gone(object, &before).await;
             }
             sources => sources?,

@@ -49,6 +49,13 @@ const FORGETS: &str = "the reference forgets labels of objects with names of 28 
 const MARKS: &str = "a Secret that may not be written is not marked either";
 
 const DIFFERENCES: &[Difference] = &[
+    differs(
+        "bao-openbao-provider",
+        "create",
+        "secretstores|bao|capabilities",
+        Json("\"ReadWrite\""),
+        "a PushSecret can write to OpenBao under this name, too",
+    ),
     differs("owner-metadata-drift", "drift", "secrets|t|labels|l", Json("\"v\""), HEALS),
     differs("owner-metadata-drift", "drift", "secrets|t|annotations|n", Json("\"v\""), HEALS),
     differs(

@@ -11,6 +11,9 @@ use crate::api::push_secret::{PushData, PushSecretStatus};
 use crate::decide::external_secret::synced_resource_version;
 use crate::decide::push_secret::leaves_existing;
 
+/// The reason that tells that the Secret is gone.
+const SOURCE_DELETED: &str = "SourceDeleted";
+
 /// What lies where: by store, then by the place within.
 pub type Pushed = BTreeMap<String, BTreeMap<String, PushData>>;
 
@@ -27,7 +30,13 @@ pub fn synced(object: &PushSecret, pushed: Pushed, now: Timestamp) -> PushSecret
 /// The Secret is gone, and with it what was made of it.
 pub fn source_deleted(object: &PushSecret, now: Timestamp) -> PushSecretStatus {
     let message = "source secret deleted; provider secrets cleaned up";
-    told(object, Pushed::new(), ("False", "SourceDeleted", message), Some(now), now)
+    told(object, Pushed::new(), ("False", SOURCE_DELETED, message), Some(now), now)
+}
+
+/// Whether that was told already: it holds until the Secret is back.
+pub fn is_source_deleted(object: &PushSecret) -> bool {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.reason.as_deref() == Some(SOURCE_DELETED))
 }
 
 /// Something could not be pushed; what lies somewhere already is not forgotten.
