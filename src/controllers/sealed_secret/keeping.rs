@@ -204,6 +204,7 @@ impl Keeper {
             Ok(()) => {
                 if ordered {
                     self.tick_off(RENEW_KEY).await;
+                    self.until_ticked_off(RENEW_KEY).await;
                 }
                 // Not before the watch has told of it, or it would look as if one were still due.
                 let _ = tokio::time::timeout(TRY_AGAIN, changes.changed()).await;
@@ -217,6 +218,16 @@ impl Keeper {
         if let Err(error) = keys.tick_off(&context.cluster, annotation).await {
             tracing::warn!(%error, annotation, "an order that was carried out could not be taken off the KeyReport");
         }
+    }
+
+    /// The watch lags behind our own write: an order that it still shows would be carried out once more.
+    async fn until_ticked_off(&self, annotation: &str) {
+        let ticked_off = async {
+            while self.orders(annotation) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(TRY_AGAIN, ticked_off).await;
     }
 
     /// What waits for a key: all that is not as it should be.
