@@ -106,7 +106,7 @@ async fn secrets(tenant: &Tenant) -> BTreeMap<String, (Value, Value)> {
 }
 
 #[tokio::test]
-async fn two_hundred_objects_go_to_and_fro_without_a_rewrite() {
+async fn two_hundred_objects_are_taken_over_without_a_rewrite_and_given_back() {
     const OBJECTS: usize = 200;
     assert!(bed::namespaces::inside(), "the reference controller needs the bed's namespaces: this test must run");
     let tenant = tenant("handover").await;
