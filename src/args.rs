@@ -131,6 +131,9 @@ pub struct CloudEndpoints {
     /// Address of Google Secret Manager
     #[arg(long, env = "CHANCERY_GOOGLE_SECRET_MANAGER", value_name = "URL", hide = true)]
     pub google_secret_manager: Option<String>,
+    /// Address of Google's exchange of tokens
+    #[arg(long, env = "CHANCERY_GOOGLE_STS", value_name = "URL", hide = true)]
+    pub google_sts: Option<String>,
 }
 
 /// One controller, as `--controllers` names it.

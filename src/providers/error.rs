@@ -73,9 +73,9 @@ pub enum Error {
         /// The mount.
         path: String,
     },
-    /// It asks us to slow down.
-    #[error("the store asks to wait")]
-    Throttled,
+    /// It asks us to slow down, and may say how long.
+    #[error("the store asks to wait{}", .0.map(|pause| format!(" for {} s", pause.as_secs())).unwrap_or_default())]
+    Throttled(Option<Duration>),
     /// Enough calls of this store are under way, or its budget is spent: no failure, only not now.
     #[error("the store is busy")]
     Busy {
@@ -124,7 +124,7 @@ pub enum Error {
 impl Error {
     /// Whether the very next call may fare better.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Throttled | Self::Conflict { .. } | Self::Other(500..))
+        matches!(self, Self::Unreachable { .. } | Self::Throttled(_) | Self::Conflict { .. } | Self::Other(500..))
     }
 
     /// Whether it says something of the store as a whole, so that it is left alone for a while.
@@ -135,7 +135,7 @@ impl Error {
                 | Self::Sealed
                 | Self::CertificateInvalid { .. }
                 | Self::CertificateExpired { .. }
-                | Self::Throttled
+                | Self::Throttled(_)
         )
     }
 }
@@ -151,7 +151,7 @@ impl Classify for Error {
             Self::NotFound { .. } | Self::Absent { .. } | Self::NothingBelow { .. } => "NotFound",
             Self::Unavailable { .. } => "VersionUnavailable",
             Self::NoEngine { .. } => "NoEngine",
-            Self::Throttled => "Throttled",
+            Self::Throttled(_) => "Throttled",
             Self::Busy { .. } => "Busy",
             Self::Conflict { .. } => "Conflict",
             Self::NotManaged { .. } => "NotManaged",
@@ -167,6 +167,7 @@ impl Classify for Error {
         match self {
             Self::Configuration(_) => Retry::OnChange,
             Self::Busy { after } => Retry::Later(*after),
+            Self::Throttled(Some(pause)) => Retry::After(*pause),
             // The store does not tell when this changes: look again, not often.
             _ => Retry::Backoff,
         }

@@ -95,7 +95,10 @@ impl Guard {
                 return;
             }
         };
-        let rest = (REST * 2_u32.saturating_pow(state.failures.min(8))).min(LONGEST_REST);
+        let rest = match error {
+            Error::Throttled(Some(pause)) => *pause,
+            _ => (REST * 2_u32.saturating_pow(state.failures.min(8))).min(LONGEST_REST),
+        };
         state.failures += 1;
         state.rest = Some((Instant::now() + rest, error.clone()));
     }
@@ -182,6 +185,7 @@ mod tests {
         };
         assert_eq!(fail(dead()).await, Some(5.0));
         assert_eq!(fail(dead()).await, Some(10.0));
+        assert_eq!(fail(Error::Throttled(Some(Duration::from_secs(7)))).await, Some(7.0));
         assert_eq!(fail(Error::NotFound { key: "k".to_owned() }).await, None);
         assert_eq!(fail(dead()).await, Some(5.0));
     }

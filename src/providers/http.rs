@@ -5,13 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::HeaderMap;
+use ::http::header::RETRY_AFTER;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
 use seal::SecretBytes;
 
 use super::{DEADLINE, Error, LARGEST_ANSWER};
 
+/// What is wrong with an answer that leads elsewhere.
+pub(super) const REDIRECT: &str = "it is a redirect, which is not followed";
 const CONNECT: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A client with the guards that every provider wants. `authority` is PEM that takes the place of the public ones.
 pub(super) fn builder(authority: Option<&str>) -> Result<ClientBuilder, Error> {
@@ -107,6 +113,16 @@ pub(super) async fn body(mut response: Response, server: &str, key: &str) -> Res
     Ok(body)
 }
 
+/// How long an answer asks to wait.
+pub(super) fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    pause(headers.get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// A `Retry-After` in seconds; nobody is believed more than a few minutes.
+pub(super) fn pause(said: &str) -> Option<Duration> {
+    said.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
+}
+
 /// Why no answer came. The error's own text would hold the whole address, query included.
 pub(super) fn unreachable(server: &str, error: &dyn std::error::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
@@ -157,6 +173,19 @@ mod tests {
             ["https://vault.internal:8200", "http://127.0.0.1:8200", "http://10.0.0.1", "https://[2001:db8::1]/"]
         {
             assert!(address(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pauses_are_believed_within_reason() {
+        for (said, seconds) in [
+            ("7", Some(7)),
+            (" 0 ", Some(1)),
+            ("999999", Some(300)),
+            ("-1", None),
+            ("Thu, 26 Nov 2026 14:00:00 GMT", None),
+        ] {
+            assert_eq!(pause(said).map(|pause| pause.as_secs()), seconds, "{said}");
         }
     }
 

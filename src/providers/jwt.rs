@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 
 use super::Error;
 
-/// A JWT by RSA with PKCS#1 padding, as GitHub wants it.
-pub(super) fn rs256(key_pem: &[u8], claims: &Value) -> Result<String, Error> {
+/// A JWT by RSA with PKCS#1 padding, as GitHub and Google want it; Google wants to hear which key it is.
+pub(super) fn rs256(key_pem: &[u8], key_id: Option<&str>, claims: &Value) -> Result<String, Error> {
     let key = key_pair(key_pem)?;
-    signed(&key, &RSA_PKCS1_SHA256, &json!({ "alg": "RS256", "typ": "JWT" }), claims)
+    let mut header = json!({ "alg": "RS256", "typ": "JWT" });
+    if let Some(id) = key_id {
+        header["kid"] = id.into();
+    }
+    signed(&key, &RSA_PKCS1_SHA256, &header, claims)
 }
 
 /// A JWT by RSA-PSS that names its certificate, as Microsoft wants it. `pem` holds the certificate and its key.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::api::external_secret::{Find, RemoteRef};
 use crate::api::secret_store::{CaProvider, SecretKeyRef, ServiceAccountRef};
 use crate::plan::{Account, Credentials, SecretManifest, StoreAccess};
+use crate::values::{Pattern, ValueError};
 
 mod aws;
 mod azurekv;
@@ -194,6 +195,17 @@ impl PushRef {
         self.property.as_deref().filter(|property| !property.is_empty())
     }
 
+    /// What is left of an entry that is a JSON object without our property; none when nothing is, or the whole is meant.
+    fn without(&self, standing: &SecretBytes) -> Result<Option<SecretBytes>, Error> {
+        let Some(property) = self.property() else { return Ok(None) };
+        let wrong = |_| Error::Value { key: self.remote_key.clone(), error: ValueError::NotAMap };
+        let mut object: Map<String, Value> = serde_json::from_slice(standing.expose()).map_err(wrong)?;
+        if object.shift_remove(property).is_none() {
+            return Ok(Some(standing.clone()));
+        }
+        Ok((!object.is_empty()).then(|| Value::Object(object).to_string().into()))
+    }
+
     /// `metadata.spec`, where providers keep their settings.
     fn settings<T: serde::de::DeserializeOwned + Default>(&self) -> Result<T, Error> {
         let Some(spec) = self.metadata.as_ref().and_then(|metadata| metadata.get("spec")) else {
@@ -255,6 +267,8 @@ pub struct Endpoints {
     pub ecr: Option<String>,
     /// Google Secret Manager.
     pub secret_manager: Option<String>,
+    /// Google's exchange of tokens.
+    pub google_sts: Option<String>,
     /// Our own cluster's API server, without any identity of ours.
     pub own_cluster: Option<String>,
     /// Its certificate authority, PEM.
@@ -329,6 +343,12 @@ fn make(access: &StoreAccess, endpoints: &Endpoints, memory: &fake::Memory) -> R
         return Ok(Arc::new(fake::FakeProvider::new(fake, memory.of(&access.id))));
     }
     Err(Error::Configuration("the store names no provider that this version knows".to_owned()))
+}
+
+/// What names must look like to be found; none when any will do.
+fn pattern(find: &Find) -> Result<Option<Pattern>, Error> {
+    let pattern = find.name.as_ref().map(|name| Pattern::new(name.regexp.as_deref().unwrap_or_default()));
+    pattern.transpose().map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))
 }
 
 /// What a store can do, before it can be opened: `ReadOnly` or `ReadWrite`.

@@ -124,6 +124,12 @@ impl<'a> References<'a> {
             }
         } else if let (Some(iam), None) = (&auth.iam, &auth.cert) {
             self.aws_identity(iam.secret_ref.as_ref(), iam.jwt.as_ref());
+        } else if let (Some(gcp), None) = (&auth.gcp, &auth.cert) {
+            let key = gcp.secret_ref.as_ref().and_then(|key| key.secret_access_key_secret_ref.as_ref());
+            self.0.extend(key.map(|key| Reference {
+                field: "auth.gcp.secretRef.secretAccessKeySecretRef",
+                to: Referent::Secret(key, None),
+            }));
         }
     }
 
@@ -292,6 +298,7 @@ mod tests {
             ("/vault/auth/ldap", json!({ "username": "u" })),
             ("/vault/auth/userPass", json!({ "username": "u" })),
             ("/vault/auth/iam", json!({ "vaultRole": "r" })),
+            ("/vault/auth/gcp", json!({ "role": "r" })),
             ("/aws", json!({ "service": "SecretsManager", "region": "r" })),
             ("/azurekv", json!({ "vaultUrl": "https://a", "authType": "WorkloadIdentity" })),
             ("/gcpsm/auth/workloadIdentityFederation/awsSecurityCredentials", json!({ "region": "r" })),

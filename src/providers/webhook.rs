@@ -73,16 +73,14 @@ impl WebhookProvider {
         }
         let request = request.build().map_err(|_| Error::Configuration("the request cannot be made".to_owned()))?;
         let answer = self.http.execute(request).await.map_err(|error| http::unreachable(&server, &error))?;
-        let status = answer.status().as_u16();
+        let (status, pause) = (answer.status().as_u16(), http::asked_to_wait(answer.headers()));
         let body = http::body(answer, &server, key).await?;
         match status {
             200..=299 => Ok(body),
             404 => Err(Error::NotFound { key: key.to_owned() }),
             401 | 403 => Err(Error::PermissionDenied { path: key.to_owned(), role: None }),
-            429 => Err(Error::Throttled),
-            300..=399 => Err(Error::Configuration(format!(
-                "the service at {server} answers with a redirect, which is not followed"
-            ))),
+            429 => Err(Error::Throttled(pause)),
+            300..=399 => Err(Error::Malformed { key: key.to_owned(), why: http::REDIRECT }),
             other => Err(Error::Other(other)),
         }
     }

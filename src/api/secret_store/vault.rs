@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::aws::AwsSecretRef;
+use super::gcp::GcpSecretRef;
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef, byte_schema, int64_schema, with_default};
 use crate::api::{Names, Unhonoured};
 
@@ -114,9 +115,9 @@ pub struct VaultAuth {
     /// An identity of AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam: Option<IamAuth>,
-    /// What is not honoured yet.
-    #[serde(flatten)]
-    pub unhonoured: Unhonoured<AuthNames>,
+    /// An identity of Google.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcp: Option<GcpVaultAuth>,
 }
 
 /// A role and its secret.
@@ -267,10 +268,34 @@ pub struct IamAuth {
     pub jwt: Option<super::aws::AwsJwtAuth>,
 }
 
-/// Of `spec.provider.vault.auth`.
-pub struct AuthNames;
-impl Names for AuthNames {
-    const NAMES: &'static [&'static str] = &["gcp"];
+/// An identity of Google: a service account's key, or the machine that we run on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GcpVaultAuth {
+    /// Where the method is mounted; `gcp` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "gcp_schema")]
+    pub path: Option<String>,
+    /// The role of Vault.
+    pub role: String,
+    /// The project; a key names its own.
+    #[serde(rename = "projectID", default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    /// The region; without effect, as upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// A service account's key; absent means the machine that we run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<GcpSecretRef>,
+    /// What is not honoured yet.
+    #[serde(flatten)]
+    pub unhonoured: Unhonoured<GcpVaultNames>,
+}
+
+/// Of `spec.provider.vault.auth.gcp`.
+pub struct GcpVaultNames;
+impl Names for GcpVaultNames {
+    const NAMES: &'static [&'static str] = &["workloadIdentity", "serviceAccountRef"];
 }
 
 fn approle_mount() -> String {
@@ -311,6 +336,10 @@ fn userpass_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn jwt_schema(_: &mut SchemaGenerator) -> Schema {
     with_default("jwt")
+}
+
+fn gcp_schema(_: &mut SchemaGenerator) -> Schema {
+    with_default("gcp")
 }
 
 fn cert_schema(_: &mut SchemaGenerator) -> Schema {

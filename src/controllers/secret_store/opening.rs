@@ -53,6 +53,7 @@ pub(in crate::controllers) fn endpoints(context: &Context) -> Endpoints {
         sts: given.aws_sts.clone(),
         ecr: given.aws_ecr.clone(),
         secret_manager: given.google_secret_manager.clone(),
+        google_sts: given.google_sts.clone(),
         own_cluster: Some(address.url.clone()),
         own_authority: address.authority.clone(),
     }

@@ -1,6 +1,7 @@
 //! Who we are to AWS: keys, a service account that AWS trusts, or our own pod; then one role after another. Never
 //! through the process's environment, which all tenants would share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::Tag;
+use seal::SecretBytes;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::refused;
@@ -41,8 +43,27 @@ struct Inner {
 #[derive(Debug)]
 enum Base {
     Keys(Credentials),
-    WebIdentity { role: String, token: AccountToken },
+    WebIdentity { role: String, token: WebToken },
     Ambient(OnceCell<DefaultCredentialsChain>),
+}
+
+/// A token that AWS trusts: of a service account, or the one that EKS writes into our own pod and renews.
+#[derive(Debug)]
+enum WebToken {
+    Account(AccountToken),
+    File(PathBuf),
+}
+
+impl WebToken {
+    async fn get(&self) -> Result<String, Error> {
+        let bytes = match self {
+            Self::Account(token) => token.get(),
+            Self::File(file) => tokio::fs::read(file).await.map(SecretBytes::from).map_err(|_| {
+                Error::Configuration(format!("the token of our own pod cannot be read from {}", file.display()))
+            })?,
+        };
+        Ok(String::from_utf8_lossy(bytes.expose()).trim().to_owned())
+    }
 }
 
 /// A role to take on.
@@ -133,16 +154,15 @@ impl Identity {
             Base::Ambient(chain) => {
                 let region = Region::new(self.0.region.clone());
                 let chain = chain.get_or_init(|| DefaultCredentialsChain::builder().region(region).build()).await;
-                chain.provide_credentials().await.map_err(|_| {
-                    Error::Configuration(
-                        "our own pod has no identity of AWS (IRSA, Pod Identity or instance)".to_owned(),
-                    )
+                // It may only be late: a machine's metadata service is not always there first.
+                chain.provide_credentials().await.map_err(|_| Error::Unreachable {
+                    server: "AWS".to_owned(),
+                    why: "our own pod is given no identity (IRSA, Pod Identity or instance)".to_owned(),
                 })
             }
             Base::WebIdentity { role, token } => {
-                let token = String::from_utf8_lossy(token.get().expose()).trim().to_owned();
                 let call = self.sts(None).assume_role_with_web_identity();
-                let call = call.role_arn(role).role_session_name(SESSION).web_identity_token(token);
+                let call = call.role_arn(role).role_session_name(SESSION).web_identity_token(token.get().await?);
                 let granted =
                     call.send().await.map_err(|error| told(&error, "sts:AssumeRoleWithWebIdentity", Some(role)))?;
                 session(granted.credentials())
@@ -205,10 +225,19 @@ fn base(keys: Option<&AwsSecretRef>, jwt: Option<&AwsJwtAuth>, access: &StoreAcc
         let role = role.ok_or_else(|| {
             Error::Configuration(format!("ServiceAccount {:?} has no annotation {ROLE}", reference.name))
         })?;
-        return Ok(Base::WebIdentity { role, token: account.token.clone() });
+        return Ok(Base::WebIdentity { role, token: WebToken::Account(account.token.clone()) });
     }
     credentials.may_be_ambient()?;
-    Ok(Base::Ambient(OnceCell::new()))
+    Ok(of_our_own_pod(|name| std::env::var(name).ok().filter(|value| !value.is_empty())))
+}
+
+/// IRSA is ours to do, so that it goes where our settings say and its refusals are told; the rest is AWS's own chain, in
+/// whose order it stands: keys in the environment come first, Pod Identity and the instance after it.
+fn of_our_own_pod(variable: impl Fn(&str) -> Option<String>) -> Base {
+    match (variable("AWS_ROLE_ARN"), variable("AWS_WEB_IDENTITY_TOKEN_FILE"), variable("AWS_ACCESS_KEY_ID")) {
+        (Some(role), Some(file), None) => Base::WebIdentity { role, token: WebToken::File(file.into()) },
+        _ => Base::Ambient(OnceCell::new()),
+    }
 }
 
 /// What the session says of itself, so that AWS's policies can tell namespaces apart.
@@ -323,6 +352,13 @@ mod tests {
         };
         assert!(matches!(base(None, None, &access), Err(Error::Configuration(_))));
         access.credentials.ambient = true;
-        assert!(matches!(base(None, None, &access), Ok(Base::Ambient(_))));
+        assert!(base(None, None, &access).is_ok());
+        let irsa = ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID"];
+        for (set, is_irsa) in
+            [(&irsa[..2], true), (&irsa[..1], false), (&irsa[1..2], false), (&irsa[..], false), (&[][..], false)]
+        {
+            let base = of_our_own_pod(|name| set.contains(&name).then(|| "value".to_owned()));
+            assert_eq!(matches!(base, Base::WebIdentity { .. }), is_irsa, "{set:?}");
+        }
     }
 }

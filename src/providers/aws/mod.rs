@@ -16,10 +16,10 @@ pub(super) use sign::{Caller, signed_identity};
 
 /// The provider of the service that the store names.
 pub(super) fn make(aws: &Aws, access: &StoreAccess, endpoints: &Endpoints) -> Result<Arc<dyn Provider>, Error> {
-    let identity = Identity::of_store(aws, access, endpoints)?;
+    let identity = || Identity::of_store(aws, access, endpoints);
     Ok(match aws.service {
-        AwsService::SecretsManager => Arc::new(secrets_manager::SecretsManager::new(aws, identity, endpoints)),
-        AwsService::ParameterStore => Arc::new(parameter_store::ParameterStore::new(aws, identity, endpoints)?),
+        AwsService::SecretsManager => Arc::new(secrets_manager::SecretsManager::new(aws, identity()?, endpoints)),
+        AwsService::ParameterStore => Arc::new(parameter_store::ParameterStore::new(aws, identity()?, endpoints)?),
         AwsService::CertificateManager => {
             return Err(Error::Configuration("service CertificateManager is not supported by this version".to_owned()));
         }
@@ -59,10 +59,10 @@ fn refused(code: &str, status: u16, key: &str, role: Option<&str>) -> Error {
         | "TooManyRequestsException"
         | "LimitExceededException"
         | "RequestLimitExceeded"
-        | "TooManyUpdates" => Error::Throttled,
+        | "TooManyUpdates" => Error::Throttled(None),
         _ => match status {
             401 | 403 => denied(),
-            429 => Error::Throttled,
+            429 => Error::Throttled(None),
             status => Error::Other(status),
         },
     }

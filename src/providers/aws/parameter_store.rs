@@ -7,12 +7,12 @@ use seal::SecretBytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::secrets_manager::{map, value, without};
+use super::secrets_manager::{map, value};
 use super::{Caller, Identity, prefixed};
 use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
 use crate::api::secret_store::Aws;
 use crate::providers::{
-    Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, json_of,
+    Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, json_of, pattern,
 };
 use crate::values::Pattern;
 
@@ -231,12 +231,8 @@ impl Provider for ParameterStore {
 
     async fn find(&self, find: &Find) -> Result<FetchedMap, Error> {
         let tags = find.tags.as_ref().filter(|tags| !tags.is_empty());
-        let found = match (&find.name, tags) {
-            (Some(name), _) => {
-                let pattern = Pattern::new(name.regexp.as_deref().unwrap_or_default())
-                    .map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))?;
-                self.find_by_name(&pattern, find.path.as_deref().unwrap_or("/")).await?
-            }
+        let found = match (pattern(find)?, tags) {
+            (Some(pattern), _) => self.find_by_name(&pattern, find.path.as_deref().unwrap_or("/")).await?,
             (None, Some(tags)) => self.find_by_tags(tags, find.path.as_deref()).await?,
             (None, None) => return Err(Error::Configuration("find needs a name or tags".to_owned())),
         };
@@ -298,7 +294,7 @@ impl Writer for ParameterStore {
             return Ok(());
         }
         let before = SecretBytes::from(standing.value);
-        if let Some(rest) = without(&before, reference)? {
+        if let Some(rest) = reference.without(&before)? {
             let more = json!({ "Overwrite": true });
             return if rest == before { Ok(()) } else { self.put(key, &rest, &standing.r#type, more).await };
         }

@@ -16,9 +16,9 @@ use super::{Identity, prefixed};
 use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
 use crate::api::secret_store::{Aws, SecretsManagerSettings};
 use crate::providers::{
-    Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, json_of,
+    Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, json_of, pattern,
 };
-use crate::values::{self, Dots, Pattern, ValueError};
+use crate::values::{self, Dots};
 
 /// Secrets that one batch may name.
 const BATCH: usize = 20;
@@ -252,9 +252,7 @@ impl Provider for SecretsManager {
     async fn find(&self, find: &Find) -> Result<FetchedMap, Error> {
         self.identity.credentials().await?;
         let tags = find.tags.clone().unwrap_or_default();
-        let pattern = find.name.as_ref().map(|name| Pattern::new(name.regexp.as_deref().unwrap_or_default()));
-        let pattern =
-            pattern.transpose().map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))?;
+        let pattern = pattern(find)?;
         if pattern.is_none() && tags.is_empty() && find.path.is_none() {
             return Err(Error::Configuration("find needs a name, tags or a path".to_owned()));
         }
@@ -337,7 +335,7 @@ impl Writer for SecretsManager {
         if self.tags(key).await?.get(MANAGED_BY).is_none_or(|manager| manager != MANAGER) {
             return Ok(());
         }
-        if let Some(rest) = without(&standing, reference)? {
+        if let Some(rest) = reference.without(&standing)? {
             return if rest == standing { Ok(()) } else { self.put(key, &rest, &PushSettings::default()).await };
         }
         let call = self.client.delete_secret().secret_id(self.name(key));
@@ -350,16 +348,4 @@ impl Writer for SecretsManager {
             Err(error) => Err(error),
         }
     }
-}
-
-/// What is left of a JSON object without a property; none when nothing is, or no property is meant.
-pub(super) fn without(standing: &SecretBytes, reference: &PushRef) -> Result<Option<SecretBytes>, Error> {
-    let Some(property) = reference.property() else { return Ok(None) };
-    let key = || reference.remote_key.clone();
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(standing.expose())
-        .map_err(|_| Error::Value { key: key(), error: ValueError::NotAMap })?;
-    if object.shift_remove(property).is_none() {
-        return Ok(Some(standing.clone()));
-    }
-    Ok((!object.is_empty()).then(|| serde_json::Value::Object(object).to_string().into()))
 }

@@ -82,13 +82,13 @@ impl AcrAccessToken {
         let request = client.post(url).header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(body.collect::<Vec<_>>().join("&")).send().await;
         let answer = answer.map_err(|error| http::unreachable(registry, &error))?;
-        let status = answer.status().as_u16();
+        let (status, pause) = (answer.status().as_u16(), http::asked_to_wait(answer.headers()));
         let body = http::body(answer, registry, registry).await?;
         match status {
             200 => serde_json::from_slice(&body)
                 .map_err(|_| Error::Malformed { key: registry.to_owned(), why: "it is no JSON" }),
             401 | 403 => Err(Error::PermissionDenied { path: registry.to_owned(), role: None }),
-            429 => Err(Error::Throttled),
+            429 => Err(Error::Throttled(pause)),
             other => Err(Error::Other(other)),
         }
     }

@@ -30,7 +30,8 @@ impl Generator for GcrAccessToken {
     }
 
     async fn generate(&self, making: Making) -> Result<FetchedMap, Error> {
-        let credentials = gcpsm::login(Some(&self.auth), Some(&self.project), &making.credentials)?;
+        let credentials =
+            gcpsm::login(Some(&self.auth), Some(&self.project), &making.credentials, &making.endpoints).await?;
         let denied = || Error::PermissionDenied { path: "a token of Google".to_owned(), role: None };
         let CacheableResource::New { data, .. } =
             credentials.headers(Default::default()).await.map_err(|_| denied())?

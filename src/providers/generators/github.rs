@@ -32,7 +32,7 @@ impl Generator for GithubAccessToken {
         // A minute back, as GitHub advises: clocks differ.
         let claims = json!({ "iat": now.saturating_sub(60), "exp": now + 540, "iss": spec.app_id });
         let key = making.credentials.secret(&spec.auth.private_key.secret_ref)?;
-        let jwt = jwt::rs256(key.expose(), &claims)?;
+        let jwt = jwt::rs256(key.expose(), None, &claims)?;
         let server = spec.url.as_deref().filter(|url| !url.is_empty()).unwrap_or(GITHUB).trim_end_matches('/');
         let url = http::address(&format!("{server}/app/installations/{}/access_tokens", spec.install_id))?;
         let mut body = json!({});
@@ -45,7 +45,7 @@ impl Generator for GithubAccessToken {
         let client = http::build(http::builder(None)?)?;
         let request = client.post(url).bearer_auth(jwt).header("accept", "application/vnd.github+json").json(&body);
         let answer = request.send().await.map_err(|error| http::unreachable(server, &error))?;
-        let status = answer.status().as_u16();
+        let (status, pause) = (answer.status().as_u16(), http::asked_to_wait(answer.headers()));
         let body = http::body(answer, server, "access_tokens").await?;
         let installation = || format!("installation {}", spec.install_id);
         match status {
@@ -53,7 +53,7 @@ impl Generator for GithubAccessToken {
             401 | 403 | 404 | 422 => {
                 return Err(Error::PermissionDenied { path: installation(), role: Some(spec.app_id.clone()) });
             }
-            429 => return Err(Error::Throttled),
+            429 => return Err(Error::Throttled(pause)),
             other => return Err(Error::Other(other)),
         }
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -14,6 +14,7 @@ use super::call::Wire;
 use crate::api::secret_store::{KvVersion, Vault, VaultAuth};
 use crate::plan::{AccountToken, Credentials, StoreAccess};
 use crate::providers::aws::{self, Identity};
+use crate::providers::gcpsm::VaultIdentity;
 use crate::providers::{Endpoints, Error, http};
 
 /// A token is left to run out this long before its end, or a third of its life before it.
@@ -65,6 +66,11 @@ pub(super) enum Login {
         role: String,
         server_id: Option<String>,
         identity: Identity,
+    },
+    Google {
+        mount: String,
+        role: String,
+        identity: VaultIdentity,
     },
 }
 
@@ -201,6 +207,13 @@ fn login(auth: &VaultAuth, access: &StoreAccess, endpoints: &Endpoints) -> Resul
             identity: Identity::of_vault(iam, access, endpoints)?,
         });
     }
+    if let Some(gcp) = &auth.gcp {
+        return Ok(Login::Google {
+            mount: mount(gcp.path.as_deref().unwrap_or("gcp")),
+            role: gcp.role.clone(),
+            identity: VaultIdentity::new(gcp.secret_ref.as_ref(), credentials)?,
+        });
+    }
     Ok(Login::None)
 }
 
@@ -212,9 +225,10 @@ impl Login {
     /// The role that is asked for, for errors.
     pub(super) fn role(&self) -> Option<String> {
         match self {
-            Self::Kubernetes { role, .. } | Self::Certificate { role, .. } | Self::Aws { role, .. } => {
-                Some(role.clone())
-            }
+            Self::Kubernetes { role, .. }
+            | Self::Certificate { role, .. }
+            | Self::Aws { role, .. }
+            | Self::Google { role, .. } => Some(role.clone()),
             Self::Jwt { role, .. } => role.clone(),
             Self::Password { user, .. } => Some(user.clone()),
             Self::None | Self::Token(_) | Self::AppRole { .. } => None,
@@ -229,7 +243,8 @@ impl Login {
             | Self::Jwt { mount, .. }
             | Self::Password { mount, .. }
             | Self::Certificate { mount, .. }
-            | Self::Aws { mount, .. } => format!("auth/{mount}/login"),
+            | Self::Aws { mount, .. }
+            | Self::Google { mount, .. } => format!("auth/{mount}/login"),
             Self::None | Self::Token(_) => "auth/token".to_owned(),
         }
     }
@@ -268,6 +283,11 @@ impl Login {
                 let signed = aws::signed_identity(identity, server_id.as_deref()).await.map_err(LoginError::Ours)?;
                 let (url, headers, body) = (&signed.url, &signed.headers, &signed.body);
                 auth::aws::iam_login(client, mount, "POST", url, headers, body, Some(role)).await?
+            }
+            // Asked as with Kubernetes: a role and a token.
+            Self::Google { mount, role, identity } => {
+                let token = identity.token(role).await.map_err(LoginError::Ours)?;
+                auth::kubernetes::login(client, mount, role, &line(&token, "the token")?).await?
             }
         };
         Ok(granted_token(granted))

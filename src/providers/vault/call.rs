@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use ::http::{HeaderName, HeaderValue, Request, Response};
+use ::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use async_trait::async_trait;
 use rustify::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
@@ -136,6 +136,13 @@ impl rustify::client::Client for Wire {
         let answer = answer.map_err(|error| wrap(http::unreachable(&self.server, &error)))?;
         self.remember(&answer);
         let status = answer.status();
+        // rustify hands on no headers, and a redirect as an answer like any other.
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(wrap(Error::Throttled(http::asked_to_wait(answer.headers()))));
+        }
+        if status.is_redirection() {
+            return Err(wrap(Error::Malformed { key, why: http::REDIRECT }));
+        }
         let body = http::body(answer, &self.server, &key).await.map_err(wrap)?;
         let response = Response::builder().status(status).body(body);
         response.map_err(|_| wrap(Error::Malformed { key, why: "it is no HTTP" }))

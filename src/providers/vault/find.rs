@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Call, Error, Find, KvVersion, Numbers, VaultProvider, is_straight, part, rewrite};
-use crate::providers::FetchedMap;
-use crate::values::Pattern;
+use crate::providers::{FetchedMap, pattern};
 
 /// Folders that one search may list, and entries that it may bring.
 const MOST_FOLDERS: usize = 1000;
@@ -23,13 +22,7 @@ impl VaultProvider {
         if self.access.version == KvVersion::V1 && find.name.is_none() {
             return Err(Error::Configuration("version v1 of the engine has no tags to find by".to_owned()));
         }
-        let wanted = match &find.name {
-            Some(name) => Some(
-                Pattern::new(name.regexp.as_deref().unwrap_or_default())
-                    .map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))?,
-            ),
-            None => None,
-        };
+        let wanted = pattern(find)?;
         let mut values = BTreeMap::new();
         for name in self.names_below(find.path.as_deref().unwrap_or_default()).await? {
             let is_wanted = match &wanted {

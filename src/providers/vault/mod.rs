@@ -52,9 +52,13 @@ impl VaultProvider {
 
     /// Sends a call with a token that is good for a while. A token that was taken back before its time is got anew, once.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, Error> {
+        self.send_within(self.access.namespace.as_deref(), call).await
+    }
+
+    async fn send_within(&self, namespace: Option<&str>, call: Call) -> Result<Answer, Error> {
         let path = call.path.clone();
         let (token, is_new) = self.token().await?;
-        match self.send_as(&token, call.clone()).await {
+        match self.send_as(&token, namespace, call.clone()).await {
             Err(error) => {
                 let told = self.told(&path, error);
                 let may_be_stale = !is_new && token.good_until.is_some();
@@ -63,15 +67,15 @@ impl VaultProvider {
                 }
                 self.forget(&token).await;
                 let (token, _) = self.token().await?;
-                self.send_as(&token, call).await.map_err(|error| self.told(&path, error))
+                self.send_as(&token, namespace, call).await.map_err(|error| self.told(&path, error))
             }
             Ok(answer) => Ok(answer),
         }
     }
 
-    async fn send_as(&self, token: &Token, call: Call) -> Result<Answer, RestError> {
+    async fn send_as(&self, token: &Token, namespace: Option<&str>, call: Call) -> Result<Answer, RestError> {
         let wrong = |error: Error| RestError::GenericError { source: error.into() };
-        let middle = access::middle(&token.value, self.access.namespace.as_deref()).map_err(wrong)?;
+        let middle = access::middle(&token.value, namespace).map_err(wrong)?;
         let answer = call.with_middleware(&middle).exec(&self.wire).await?;
         // Writes answer with nothing.
         if answer.response.body().is_empty() { Ok(Answer::default()) } else { answer.parse() }
@@ -206,7 +210,7 @@ impl VaultProvider {
             400 if words.is_some_and(|words| words.iter().any(|word| word.contains("check-and-set"))) => {
                 Error::Conflict { key: path }
             }
-            429 => Error::Throttled,
+            429 => Error::Throttled(None),
             472 | 473 | 501 | 503 => Error::Sealed,
             code => Error::Other(code),
         }
@@ -325,8 +329,10 @@ impl Provider for VaultProvider {
         self.search(find).await
     }
 
+    /// Whether the token is good, where it was got: its policies say nothing of that in the namespace that is read.
     async fn validate(&self) -> Result<(), Error> {
-        self.send(Call::get("auth/token/lookup-self".to_owned())).await.map(drop)
+        let namespace = self.access.login_namespace.as_deref();
+        self.send_within(namespace, Call::get("auth/token/lookup-self".to_owned())).await.map(drop)
     }
 
     fn writer(&self) -> Option<&dyn Writer> {

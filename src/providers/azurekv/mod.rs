@@ -2,18 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
-use azure_core::credentials::{Secret as Hidden, TokenCredential};
+use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
-use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport};
-use azure_identity::{
-    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
-    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
-};
+use azure_core::http::headers::RETRY_AFTER;
 use azure_security_keyvault_secrets::models::{SecretClientGetSecretOptions, SecretProperties, SetSecretParameters};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use base64::Engine;
@@ -21,23 +15,23 @@ use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt;
 use seal::SecretBytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, http, json_of, jwt,
+    Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, http, json_of, pattern,
 };
 use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
-use crate::api::secret_store::{AzureAuthType, AzureEnvironment, AzureKv};
-use crate::plan::{AccountToken, Credentials, StoreAccess};
-use crate::values::{self, Dots, Pattern, ValueError};
+use crate::api::secret_store::{AzureEnvironment, AzureKv};
+use crate::plan::StoreAccess;
+use crate::values::{self, Dots, ValueError};
 
-/// Where a workload identity is noted on a service account.
-const CLIENT_ID: &str = "azure.workload.identity/client-id";
-const TENANT_ID: &str = "azure.workload.identity/tenant-id";
+mod login;
+
+pub(super) use login::management_token;
+use login::{credential, options, scope};
+
 /// Version of the API of keys and certificates.
 const API_VERSION: &str = "7.4";
-/// How long a signed assertion is good.
-const ASSERTION: Duration = Duration::from_secs(300);
 
 pub(super) struct AzureKvProvider {
     vault: reqwest::Url,
@@ -46,6 +40,8 @@ pub(super) struct AzureKvProvider {
     credential: Arc<dyn TokenCredential>,
     http: reqwest::Client,
 }
+
+type Tags = BTreeMap<String, String>;
 
 /// What a key names.
 enum Kind {
@@ -70,7 +66,7 @@ impl AzureKvProvider {
         Ok(Self { vault, scope: scope(spec), secrets, credential, http: client })
     }
 
-    async fn secret(&self, name: &str, version: Option<&str>) -> Result<(Payload, BTreeMap<String, String>), Error> {
+    async fn secret(&self, name: &str, version: Option<&str>) -> Result<(Payload, Tags), Error> {
         let options = SecretClientGetSecretOptions {
             secret_version: version.map(ToOwned::to_owned),
             ..SecretClientGetSecretOptions::default()
@@ -92,23 +88,20 @@ impl AzureKvProvider {
         let request = self.http.get(url).query(&[("api-version", API_VERSION)]).bearer_auth(token.token.secret());
         let server = self.vault.as_str();
         let answer = request.send().await.map_err(|error| http::unreachable(server, &error))?;
-        let status = answer.status().as_u16();
+        let (status, pause) = (answer.status().as_u16(), http::asked_to_wait(answer.headers()));
         let body = http::body(answer, server, name).await?;
         if status != 200 {
             let code = serde_json::from_slice::<Value>(&body).ok();
             let code = code.as_ref().and_then(|body| body.pointer("/error/code")?.as_str()).unwrap_or_default();
-            return Err(refused(status, code, name));
+            return Err(refused(status, code, name, pause));
         }
         serde_json::from_slice(&body)
             .map_err(|_| Error::Malformed { key: name.to_owned(), why: "it is not what Azure's API defines" })
     }
 
-    async fn standing(&self, name: &str) -> Result<Option<(SecretBytes, bool)>, Error> {
+    async fn standing(&self, name: &str) -> Result<Option<(SecretBytes, Tags)>, Error> {
         match self.secret(name, None).await {
-            Ok((payload, tags)) => {
-                let is_ours = tags.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER);
-                Ok(Some((payload.whole(), is_ours)))
-            }
+            Ok((payload, tags)) => Ok(Some((payload.whole(), tags))),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -131,196 +124,12 @@ struct Object {
     tags: BTreeMap<String, String>,
 }
 
-/// Every call through our own guarded client, and repeated by us, not below us.
-fn options(client: &reqwest::Client, spec: &AzureKv) -> Result<ClientOptions, Error> {
-    let cloud = match spec.environment_type {
-        AzureEnvironment::PublicCloud => CloudConfiguration::AzurePublic,
-        AzureEnvironment::USGovernmentCloud => CloudConfiguration::AzureGovernment,
-        AzureEnvironment::ChinaCloud => CloudConfiguration::AzureChina,
-        AzureEnvironment::GermanCloud => custom("https://login.microsoftonline.de"),
-        AzureEnvironment::AzureStackCloud => {
-            let cloud = spec.custom_cloud_config.as_ref();
-            let cloud = cloud.ok_or_else(|| {
-                Error::Configuration("environmentType AzureStackCloud needs a customCloudConfig".to_owned())
-            })?;
-            http::address(&cloud.active_directory_endpoint)?;
-            custom(&cloud.active_directory_endpoint)
-        }
-    };
-    Ok(ClientOptions {
-        transport: Some(Transport::new(Arc::new(client.clone()))),
-        retry: RetryOptions::none(),
-        cloud: Some(Arc::new(cloud)),
-        ..ClientOptions::default()
-    })
-}
-
-fn custom(authority: &str) -> CloudConfiguration {
-    let mut configuration = CustomConfiguration::default();
-    configuration.authority_host = authority.to_owned();
-    configuration.into()
-}
-
-/// What our tokens are for.
-fn scope(spec: &AzureKv) -> String {
-    let resource = match spec.environment_type {
-        AzureEnvironment::PublicCloud => "https://vault.azure.net",
-        AzureEnvironment::USGovernmentCloud => "https://vault.usgovcloudapi.net",
-        AzureEnvironment::ChinaCloud => "https://vault.azure.cn",
-        AzureEnvironment::GermanCloud => "https://vault.microsoftazure.de",
-        AzureEnvironment::AzureStackCloud => {
-            let named = spec.custom_cloud_config.as_ref().and_then(|cloud| cloud.key_vault_endpoint.as_deref());
-            named.unwrap_or("https://vault.azure.net")
-        }
-    };
-    format!("{}/.default", resource.trim_end_matches('/'))
-}
-
-fn credential(
-    spec: &AzureKv,
-    credentials: &Credentials,
-    options: &ClientOptions,
-) -> Result<Arc<dyn TokenCredential>, Error> {
-    let wrong = |what: &str| Error::Configuration(what.to_owned());
-    let auth = spec.auth_secret_ref.clone().unwrap_or_default();
-    let word = |reference: &Option<_>| reference.as_ref().map(|reference| credentials.word(reference)).transpose();
-    let client_options = options.clone();
-    match spec.auth_type {
-        AzureAuthType::ManagedIdentity => {
-            credentials.may_be_ambient()?;
-            let id = spec.identity_id.clone().filter(|id| !id.is_empty()).map(UserAssignedId::ClientId);
-            // The machine's own service is at a link-local address: this one client may ask it.
-            let client = http::build(http::unguarded(None)?)?;
-            let client_options = ClientOptions { transport: Some(Transport::new(Arc::new(client))), ..client_options };
-            let options = ManagedIdentityCredentialOptions { user_assigned_id: id, client_options };
-            let made = ManagedIdentityCredential::new(Some(options));
-            made.map(|made| made as _).map_err(|_| wrong("our own pod has no managed identity"))
-        }
-        AzureAuthType::WorkloadIdentity => {
-            let Some(reference) = &spec.service_account_ref else {
-                credentials.may_be_ambient()?;
-                let options = WorkloadIdentityCredentialOptions {
-                    credential_options: ClientAssertionCredentialOptions { client_options },
-                    ..WorkloadIdentityCredentialOptions::default()
-                };
-                let made = WorkloadIdentityCredential::new(Some(options));
-                return made.map(|made| made as _).map_err(|_| wrong("our own pod has no workload identity of Azure"));
-            };
-            let account = credentials.account(reference)?;
-            let noted = |name: &str| account.annotations.get(name).cloned();
-            let client_id = word(&auth.client_id)?.or_else(|| noted(CLIENT_ID));
-            let client_id = client_id.ok_or_else(|| {
-                Error::Configuration(format!("ServiceAccount {:?} has no annotation {CLIENT_ID}", reference.name))
-            })?;
-            let tenant = word(&auth.tenant_id)?.or_else(|| noted(TENANT_ID)).or_else(|| spec.tenant_id.clone());
-            let tenant = tenant.ok_or_else(|| wrong("the store names no tenantId"))?;
-            asserted(tenant, client_id, Assertion::Account(account.token.clone()), client_options)
-        }
-        AzureAuthType::ServicePrincipal => {
-            let client_id = word(&auth.client_id)?.ok_or_else(|| wrong("authSecretRef needs a clientId"))?;
-            let tenant = spec.tenant_id.clone().or(word(&auth.tenant_id)?);
-            let tenant = tenant.ok_or_else(|| wrong("the store names no tenantId"))?;
-            if let Some(secret) = word(&auth.client_secret)? {
-                let options = Some(ClientSecretCredentialOptions { client_options });
-                let made = ClientSecretCredential::new(&tenant, client_id, Hidden::new(secret), options);
-                return made.map(|made| made as _).map_err(|_| wrong("tenantId or clientId cannot be used"));
-            }
-            let Some(reference) = &auth.client_certificate else {
-                return Err(wrong("authSecretRef needs a clientSecret or a clientCertificate"));
-            };
-            let authority = authority(spec);
-            let assertion = Assertion::Certificate {
-                pem: credentials.secret(reference)?.clone(),
-                client_id: client_id.clone(),
-                audience: format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/')),
-            };
-            asserted(tenant, client_id, assertion, client_options)
-        }
-    }
-}
-
-/// A token for what manages resources, with which a registry knows us.
-pub(super) async fn management_token(
-    spec: &AzureKv,
-    credentials: &Credentials,
-    client: &reqwest::Client,
-) -> Result<String, Error> {
-    let scope = match spec.environment_type {
-        AzureEnvironment::USGovernmentCloud => "https://management.usgovcloudapi.net/.default",
-        AzureEnvironment::ChinaCloud => "https://management.chinacloudapi.cn/.default",
-        AzureEnvironment::GermanCloud => "https://management.microsoftazure.de/.default",
-        AzureEnvironment::PublicCloud | AzureEnvironment::AzureStackCloud => "https://management.azure.com/.default",
-    };
-    let credential = credential(spec, credentials, &options(client, spec)?)?;
-    let token = credential.get_token(&[scope], None).await.map_err(|error| told(&error, "a token of Azure"))?;
-    Ok(token.token.secret().to_owned())
-}
-
-fn authority(spec: &AzureKv) -> String {
-    match spec.environment_type {
-        AzureEnvironment::PublicCloud => "https://login.microsoftonline.com".to_owned(),
-        AzureEnvironment::USGovernmentCloud => "https://login.microsoftonline.us".to_owned(),
-        AzureEnvironment::ChinaCloud => "https://login.chinacloudapi.cn".to_owned(),
-        AzureEnvironment::GermanCloud => "https://login.microsoftonline.de".to_owned(),
-        AzureEnvironment::AzureStackCloud => {
-            spec.custom_cloud_config.as_ref().map(|cloud| cloud.active_directory_endpoint.clone()).unwrap_or_default()
-        }
-    }
-}
-
-fn asserted(
-    tenant: String,
-    client_id: String,
-    assertion: Assertion,
-    client_options: ClientOptions,
-) -> Result<Arc<dyn TokenCredential>, Error> {
-    let options = Some(ClientAssertionCredentialOptions { client_options });
-    let made = ClientAssertionCredential::new(tenant, client_id, assertion, options);
-    made.map(|made| made as _).map_err(|_| Error::Configuration("tenantId or clientId cannot be used".to_owned()))
-}
-
-/// What stands for us in place of a secret.
-enum Assertion {
-    Account(AccountToken),
-    /// Signed anew for each login; Azure's own way to do it needs OpenSSL.
-    Certificate {
-        pem: SecretBytes,
-        client_id: String,
-        audience: String,
-    },
-}
-
-impl std::fmt::Debug for Assertion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Assertion")
-    }
-}
-
-#[async_trait]
-impl ClientAssertion for Assertion {
-    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        let wrong = |error: Error| azure_core::Error::new(ErrorKind::Credential, error);
-        match self {
-            Self::Account(token) => Ok(String::from_utf8_lossy(token.get().expose()).trim().to_owned()),
-            Self::Certificate { pem, client_id, audience } => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let mut id = [0; 16];
-                aws_lc_rs::rand::fill(&mut id).map_err(|_| wrong(Error::Configuration("no randomness".to_owned())))?;
-                let claims = json!({
-                    "aud": audience, "iss": client_id, "sub": client_id, "jti": STANDARD.encode(id),
-                    "nbf": now.as_secs(), "exp": (now + ASSERTION).as_secs(),
-                });
-                jwt::ps256_with_certificate(pem.expose(), &claims).map_err(wrong)
-            }
-        }
-    }
-}
-
 /// Azure's error, without what it may carry.
 fn told(error: &azure_core::Error, key: &str) -> Error {
     match error.kind() {
-        ErrorKind::HttpResponse { status, error_code, .. } => {
-            refused(u16::from(*status), error_code.as_deref().unwrap_or_default(), key)
+        ErrorKind::HttpResponse { status, error_code, raw_response } => {
+            let said = raw_response.as_ref().and_then(|answer| answer.headers().get_optional_str(&RETRY_AFTER));
+            refused(u16::from(*status), error_code.as_deref().unwrap_or_default(), key, said.and_then(http::pause))
         }
         ErrorKind::Credential => {
             // Our own word, where it is ours; else that we were not let in.
@@ -332,14 +141,14 @@ fn told(error: &azure_core::Error, key: &str) -> Error {
     }
 }
 
-fn refused(status: u16, code: &str, key: &str) -> Error {
+fn refused(status: u16, code: &str, key: &str, pause: Option<Duration>) -> Error {
     match (status, code) {
         (404, "SecretNotFound" | "CertificateNotFound" | "KeyNotFound") => Error::NotFound { key: key.to_owned() },
         // Not the service's own word: says nothing about the key.
         (404, _) => Error::NoEngine { path: key.to_owned() },
         (401 | 403, _) => Error::PermissionDenied { path: key.to_owned(), role: None },
         (409, _) => Error::Conflict { key: key.to_owned() },
-        (429, _) => Error::Throttled,
+        (429, _) => Error::Throttled(pause),
         (status, _) => Error::Other(status),
     }
 }
@@ -451,9 +260,7 @@ impl Provider for AzureKvProvider {
 
     /// Over all enabled secrets; a path counts for nothing, as upstream.
     async fn find(&self, find: &Find) -> Result<FetchedMap, Error> {
-        let pattern = find.name.as_ref().map(|name| Pattern::new(name.regexp.as_deref().unwrap_or_default()));
-        let pattern =
-            pattern.transpose().map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))?;
+        let pattern = pattern(find)?;
         let tags = find.tags.clone().unwrap_or_default();
         if pattern.is_none() && tags.is_empty() {
             return Err(Error::Configuration("find needs a name or tags".to_owned()));
@@ -503,6 +310,10 @@ struct PushSettings {
     tags: HashMap<String, String>,
 }
 
+fn is_ours(tags: &Tags) -> bool {
+    tags.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
+}
+
 /// The name of a secret that may be written.
 fn writable(reference: &PushRef) -> Result<&str, Error> {
     match parse(&reference.remote_key)? {
@@ -522,7 +333,7 @@ impl Writer for AzureKvProvider {
         let PushSettings { mut tags } = reference.settings()?;
         tags.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
         let standing = self.standing(name).await?;
-        if standing.as_ref().is_some_and(|(_, is_ours)| !is_ours) {
+        if standing.as_ref().is_some_and(|(_, tags)| !is_ours(tags)) {
             return Err(Error::NotManaged { key: name.to_owned() });
         }
         let before = standing.map(|(value, _)| value);
@@ -532,7 +343,11 @@ impl Writer for AzureKvProvider {
 
     async fn delete(&self, reference: &PushRef) -> Result<(), Error> {
         let name = writable(reference)?;
-        let Some((_, true)) = self.standing(name).await? else { return Ok(()) };
+        let Some((before, tags)) = self.standing(name).await?.filter(|(_, tags)| is_ours(tags)) else { return Ok(()) };
+        // Of a secret that several entries make up, only ours goes: upstream deletes it all.
+        if let Some(rest) = reference.without(&before)? {
+            return if rest == before { Ok(()) } else { self.set(name, &rest, tags.into_iter().collect()).await };
+        }
         match self.secrets.delete_secret(name, None).await.map_err(|error| told(&error, name)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -565,8 +380,8 @@ mod tests {
 
     #[test]
     fn only_azures_own_word_for_absence_counts_as_absence() {
-        assert!(matches!(refused(404, "SecretNotFound", "k"), Error::NotFound { .. }));
-        assert!(matches!(refused(404, "", "k"), Error::NoEngine { .. }));
-        assert!(matches!(refused(403, "Forbidden", "k"), Error::PermissionDenied { .. }));
+        assert!(matches!(refused(404, "SecretNotFound", "k", None), Error::NotFound { .. }));
+        assert!(matches!(refused(404, "", "k", None), Error::NoEngine { .. }));
+        assert!(matches!(refused(403, "Forbidden", "k", None), Error::PermissionDenied { .. }));
     }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use google_cloud_auth::credentials::{Credentials, external_account, service_account, subject_token};
-use google_cloud_auth::errors::SubjectTokenProviderError;
+use google_cloud_auth::credentials::Credentials;
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
@@ -16,26 +15,31 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, http};
+use super::{
+    Endpoints, Error, FetchedMap, MANAGED_BY, MANAGER, Payload, Provider, PushRef, PushValue, Writer, http, pattern,
+};
 use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
-use crate::api::secret_store::{GcpAuth, GcpFederation, GcpSm, GcpWorkloadIdentity, VersionSelection};
-use crate::plan::{AccountToken, Credentials as Resolved, StoreAccess};
-use crate::values::{self, Dots, Pattern, ValueError};
+use crate::api::secret_store::{GcpSm, VersionSelection};
+use crate::plan::{Credentials as Resolved, StoreAccess};
+use crate::values::{self, Dots, ValueError};
 
-/// What our logins may do.
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// Where Google exchanges tokens.
-const EXCHANGE: &str = "https://sts.googleapis.com/v1/token";
-/// The kind of a service account's token.
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-/// Where GKE notes which account of Google's a service account stands for.
-const EMAIL: &str = "iam.gke.io/gcp-service-account";
+mod login;
+
+pub(super) use login::{VaultIdentity, login};
 
 pub(super) struct GcpSmProvider {
     spec: GcpSm,
-    endpoint: Option<String>,
+    endpoints: Endpoints,
+    resolved: Resolved,
+    opened: OnceCell<Opened>,
+}
+
+/// What takes a question or two to find out.
+struct Opened {
     credentials: Credentials,
-    client: OnceCell<SecretManagerService>,
+    client: SecretManagerService,
+    /// Where secrets live.
+    parent: String,
 }
 
 impl GcpSmProvider {
@@ -47,49 +51,57 @@ impl GcpSmProvider {
             Some(location) => Some(format!("https://secretmanager.{location}.rep.googleapis.com")),
             None => None,
         };
-        Ok(Self {
-            spec: spec.clone(),
-            endpoint: endpoints.secret_manager.clone().or(regional),
-            credentials: login(spec.auth.as_ref(), spec.project_id.as_deref(), &access.credentials)?,
-            client: OnceCell::new(),
-        })
+        let resolved = access.credentials.clone();
+        let mut endpoints = endpoints.clone();
+        endpoints.secret_manager = endpoints.secret_manager.or(regional);
+        Ok(Self { spec: spec.clone(), endpoints, resolved, opened: OnceCell::new() })
     }
 
-    async fn client(&self) -> Result<&SecretManagerService, Error> {
-        self.client
+    async fn opened(&self) -> Result<&Opened, Error> {
+        self.opened
             .get_or_try_init(|| async {
-                let mut builder = SecretManagerService::builder().with_credentials(self.credentials.clone());
-                if let Some(endpoint) = &self.endpoint {
+                let parent = self.parent().await?;
+                let project = self.spec.project_id.as_deref();
+                let credentials = login(self.spec.auth.as_ref(), project, &self.resolved, &self.endpoints).await?;
+                let mut builder = SecretManagerService::builder().with_credentials(credentials.clone());
+                if let Some(endpoint) = &self.endpoints.secret_manager {
                     builder = builder.with_endpoint(endpoint);
                 }
                 let built = builder.build().await;
-                built.map_err(|_| Error::Configuration("no client of Google can be made".to_owned()))
+                let client = built.map_err(|_| Error::Configuration("no client of Google can be made".to_owned()))?;
+                Ok(Opened { credentials, client, parent })
             })
             .await
     }
 
-    /// Where secrets live.
-    fn parent(&self) -> Result<String, Error> {
-        let project = self.spec.project_id.as_deref().filter(|project| !project.is_empty());
-        let project = project.ok_or_else(|| Error::Configuration("the store names no projectID".to_owned()))?;
+    async fn client(&self) -> Result<&SecretManagerService, Error> {
+        Ok(&self.opened().await?.client)
+    }
+
+    /// Where secrets live: without a project in the store it is the one that we run in.
+    async fn parent(&self) -> Result<String, Error> {
+        let project = match self.spec.project_id.clone().filter(|project| !project.is_empty()) {
+            Some(project) => project,
+            None => login::metadata("project/project-id").await?,
+        };
         Ok(match self.spec.location.as_deref().filter(|location| !location.is_empty()) {
             Some(location) => format!("projects/{project}/locations/{location}"),
             None => format!("projects/{project}"),
         })
     }
 
-    fn name(&self, key: &str) -> Result<String, Error> {
+    async fn name(&self, key: &str) -> Result<String, Error> {
         if !is_word(key) {
             return Err(Error::Configuration(format!("{key:?} is no name of a secret: letters, digits, - and _ only")));
         }
-        Ok(format!("{}/secrets/{key}", self.parent()?))
+        Ok(format!("{}/secrets/{key}", self.opened().await?.parent))
     }
 
     async fn version(&self, key: &str, version: &str) -> Result<Payload, Error> {
         if !is_word(version) {
             return Err(Error::Configuration(format!("{version:?} is no version of a secret")));
         }
-        let name = format!("{}/versions/{version}", self.name(key)?);
+        let name = format!("{}/versions/{version}", self.name(key).await?);
         let answer = self.client().await?.access_secret_version().set_name(name).send().await;
         let answer = answer.map_err(|error| told(&error, key))?;
         let payload = answer.payload.unwrap_or_default();
@@ -107,7 +119,7 @@ impl GcpSmProvider {
             .client()
             .await?
             .list_secret_versions()
-            .set_parent(self.name(key)?)
+            .set_parent(self.name(key).await?)
             .set_filter("state:ENABLED")
             .by_item();
         let mut newest: Option<(u64, String)> = None;
@@ -124,7 +136,7 @@ impl GcpSmProvider {
     }
 
     async fn secret(&self, key: &str) -> Result<Secret, Error> {
-        let answer = self.client().await?.get_secret().set_name(self.name(key)?).send().await;
+        let answer = self.client().await?.get_secret().set_name(self.name(key).await?).send().await;
         answer.map_err(|error| told(&error, key))
     }
 
@@ -136,126 +148,19 @@ impl GcpSmProvider {
         }
     }
 
+    async fn add_version(&self, key: &str, value: &SecretBytes) -> Result<(), Error> {
+        let payload = SecretPayload::new().set_data(value.expose().to_vec());
+        let payload = payload.set_data_crc32c(i64::from(crc32c(value.expose())));
+        let added = self.client().await?.add_secret_version().set_parent(self.name(key).await?).set_payload(payload);
+        added.send().await.map(drop).map_err(|error| told(&error, key))
+    }
+
     async fn current(&self, key: &str) -> Result<Option<SecretBytes>, Error> {
         match self.version(key, "latest").await {
             Ok(payload) => Ok(Some(payload.whole())),
             Err(Error::NotFound { .. } | Error::Unavailable { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Who we are to Google.
-pub(super) fn login(auth: Option<&GcpAuth>, project: Option<&str>, resolved: &Resolved) -> Result<Credentials, Error> {
-    let auth = auth.cloned().unwrap_or_default();
-    let wrong = |what: &str| Error::Configuration(format!("auth: {what}"));
-    if let Some(reference) = auth.secret_ref.as_ref().and_then(|key| key.secret_access_key_secret_ref.as_ref()) {
-        let key: Value = serde_json::from_slice(resolved.secret(reference)?.expose())
-            .map_err(|_| wrong("the service account's key is no JSON"))?;
-        let scopes = service_account::AccessSpecifier::from_scopes([SCOPE]);
-        return service_account::Builder::new(key)
-            .with_access_specifier(scopes)
-            .build()
-            .map_err(|_| wrong("the Secret holds no key of a service account"));
-    }
-    if let Some(identity) = &auth.workload_identity {
-        return of_gke(identity, project, resolved);
-    }
-    if let Some(federation) = &auth.workload_identity_federation {
-        return of_federation(federation, resolved);
-    }
-    resolved.may_be_ambient()?;
-    google_cloud_auth::credentials::Builder::default()
-        .with_scopes([SCOPE])
-        .build()
-        .map_err(|_| wrong("our own pod has no identity of Google"))
-}
-
-fn of_gke(identity: &GcpWorkloadIdentity, project: Option<&str>, resolved: &Resolved) -> Result<Credentials, Error> {
-    let account = resolved.account(&identity.service_account_ref)?;
-    let project = identity.cluster_project_id.as_deref().or(project);
-    let (Some(project), Some(location), Some(name)) =
-        (project, identity.cluster_location.as_deref(), identity.cluster_name.as_deref())
-    else {
-        return Err(Error::Configuration(
-            "auth.workloadIdentity needs clusterProjectID (or projectID), clusterLocation and clusterName".to_owned(),
-        ));
-    };
-    let cluster =
-        format!("https://container.googleapis.com/v1/projects/{project}/locations/{location}/clusters/{name}");
-    let audience = format!("identitynamespace:{project}.svc.id.goog:{cluster}");
-    exchange(account.token.clone(), audience, EXCHANGE.to_owned(), account.annotations.get(EMAIL).cloned())
-}
-
-fn of_federation(federation: &GcpFederation, resolved: &Resolved) -> Result<Credentials, Error> {
-    let wrong = |what: &str| Error::Configuration(format!("auth.workloadIdentityFederation: {what}"));
-    /// Of a configuration as Google hands it out, what says whom we ask; where its token comes from is ours to say.
-    #[derive(Default, Deserialize)]
-    struct Configuration {
-        audience: Option<String>,
-        token_url: Option<String>,
-        service_account_impersonation_url: Option<String>,
-    }
-    let configuration = match &federation.cred_config {
-        None => Configuration::default(),
-        Some(reference) => {
-            let text = resolved.config_maps.get(reference).ok_or_else(|| super::unresolved("ConfigMap"))?;
-            serde_json::from_str(text).map_err(|_| wrong("credConfig is no JSON"))?
-        }
-    };
-    let Some(account) = &federation.service_account_ref else {
-        return Err(wrong("this version exchanges the token of a serviceAccountRef only"));
-    };
-    let audience =
-        federation.audience.clone().or(configuration.audience).ok_or_else(|| wrong("it names no audience"))?;
-    let token_url = configuration.token_url.unwrap_or_else(|| EXCHANGE.to_owned());
-    http::address(&token_url)?;
-    let of_url = configuration.service_account_impersonation_url.as_deref().and_then(|url| {
-        let (_, name) = url.rsplit_once('/')?;
-        name.strip_suffix(":generateAccessToken").map(ToOwned::to_owned)
-    });
-    let email = federation.gcp_service_account_email.clone().or(of_url);
-    exchange(resolved.account(account)?.token.clone(), audience, token_url, email)
-}
-
-/// A service account's token, exchanged for one of Google's.
-fn exchange(
-    token: AccountToken,
-    audience: String,
-    token_url: String,
-    email: Option<String>,
-) -> Result<Credentials, Error> {
-    let mut builder = external_account::ProgrammaticBuilder::new(std::sync::Arc::new(Subject(token)))
-        .with_audience(audience)
-        .with_subject_token_type(JWT)
-        .with_token_url(token_url)
-        .with_scopes([SCOPE]);
-    if let Some(email) = email {
-        builder = builder.with_target_principal(email);
-    }
-    builder.build().map_err(|_| Error::Configuration("auth: the exchange of tokens cannot be set up".to_owned()))
-}
-
-/// A service account's token, as Google's library asks for it.
-#[derive(Debug)]
-struct Subject(AccountToken);
-
-#[derive(Debug, thiserror::Error)]
-#[error("there is no token")]
-struct NoToken;
-
-impl SubjectTokenProviderError for NoToken {
-    fn is_transient(&self) -> bool {
-        false
-    }
-}
-
-impl subject_token::SubjectTokenProvider for Subject {
-    type Error = NoToken;
-
-    async fn subject_token(&self) -> Result<subject_token::SubjectToken, NoToken> {
-        let token = String::from_utf8(self.0.get().expose().to_vec()).map_err(|_| NoToken)?;
-        Ok(subject_token::Builder::new(token).build())
     }
 }
 
@@ -267,6 +172,7 @@ fn is_word(text: &str) -> bool {
 /// Google's error, without what it may carry.
 fn told(error: &google_cloud_gax::error::Error, key: &str) -> Error {
     let denied = || Error::PermissionDenied { path: key.to_owned(), role: None };
+    let throttled = || Error::Throttled(error.http_headers().and_then(http::asked_to_wait));
     if error.is_authentication() {
         return denied();
     }
@@ -274,7 +180,7 @@ fn told(error: &google_cloud_gax::error::Error, key: &str) -> Error {
         return match status.code {
             Code::NotFound => Error::NotFound { key: key.to_owned() },
             Code::PermissionDenied | Code::Unauthenticated => denied(),
-            Code::ResourceExhausted => Error::Throttled,
+            Code::ResourceExhausted => throttled(),
             Code::FailedPrecondition => Error::Unavailable { key: key.to_owned() },
             Code::Aborted | Code::AlreadyExists => Error::Conflict { key: key.to_owned() },
             Code::Unavailable | Code::DeadlineExceeded => Error::Unreachable {
@@ -286,7 +192,7 @@ fn told(error: &google_cloud_gax::error::Error, key: &str) -> Error {
     }
     match error.http_status_code() {
         Some(401 | 403) => denied(),
-        Some(429) => Error::Throttled,
+        Some(429) => throttled(),
         // Not the service's own word: says nothing about the key.
         Some(404) => Error::NoEngine { path: key.to_owned() },
         Some(status) => Error::Other(status),
@@ -353,9 +259,7 @@ impl Provider for GcpSmProvider {
     }
 
     async fn find(&self, find: &Find) -> Result<FetchedMap, Error> {
-        let pattern = find.name.as_ref().map(|name| Pattern::new(name.regexp.as_deref().unwrap_or_default()));
-        let pattern =
-            pattern.transpose().map_err(|error| Error::Configuration(format!("find.name.regexp: {error}")))?;
+        let pattern = pattern(find)?;
         let tags = find.tags.clone().unwrap_or_default();
         if pattern.is_none() && tags.is_empty() {
             return Err(Error::Configuration("find needs a name or tags".to_owned()));
@@ -363,8 +267,13 @@ impl Provider for GcpSmProvider {
         let path = find.path.as_deref().filter(|path| !path.is_empty());
         let mut filters: Vec<String> = tags.iter().map(|(key, value)| format!("labels.{key}={value}")).collect();
         filters.extend(path.map(|path| format!("name:{path}")));
-        let mut secrets =
-            self.client().await?.list_secrets().set_parent(self.parent()?).set_filter(filters.join(" AND ")).by_item();
+        let mut secrets = self
+            .client()
+            .await?
+            .list_secrets()
+            .set_parent(&self.opened().await?.parent)
+            .set_filter(filters.join(" AND "))
+            .by_item();
         let mut names = Vec::new();
         while let Some(secret) = secrets.next().await {
             let secret = secret.map_err(|error| told(&error, "secretmanager.secrets.list"))?;
@@ -394,9 +303,7 @@ impl Provider for GcpSmProvider {
 
     /// That we are somebody, and that the client can be made.
     async fn validate(&self) -> Result<(), Error> {
-        self.parent()?;
-        self.client().await?;
-        let headers = self.credentials.headers(Default::default()).await;
+        let headers = self.opened().await?.credentials.headers(Default::default()).await;
         headers.map(drop).map_err(|error| match error.is_transient() {
             true => http::unreachable("Google's login", &error),
             false => Error::PermissionDenied { path: "a token of Google".to_owned(), role: None },
@@ -440,7 +347,7 @@ impl Writer for GcpSmProvider {
                 if self.spec.location.is_none() {
                     secret = secret.set_replication(everywhere);
                 }
-                let made = self.client().await?.create_secret().set_parent(self.parent()?);
+                let made = self.client().await?.create_secret().set_parent(&self.opened().await?.parent);
                 let made = made.set_secret_id(key).set_secret(secret).send().await;
                 made.map_err(|error| told(&error, key))?;
                 None
@@ -450,16 +357,19 @@ impl Writer for GcpSmProvider {
         if before.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let payload = SecretPayload::new().set_data(wanted.expose().to_vec());
-        let payload = payload.set_data_crc32c(i64::from(crc32c(wanted.expose())));
-        let added = self.client().await?.add_secret_version().set_parent(self.name(key)?).set_payload(payload);
-        added.send().await.map(drop).map_err(|error| told(&error, key))
+        self.add_version(key, &wanted).await
     }
 
     async fn delete(&self, reference: &PushRef) -> Result<(), Error> {
         let key = &reference.remote_key;
         let Some(_) = self.standing(key).await?.filter(is_ours) else { return Ok(()) };
-        match self.client().await?.delete_secret().set_name(self.name(key)?).send().await {
+        // Of a secret that several entries make up, only ours goes: upstream deletes it all.
+        if let Some(before) = self.current(key).await?.filter(|_| reference.property().is_some())
+            && let Some(rest) = reference.without(&before)?
+        {
+            return if rest == before { Ok(()) } else { self.add_version(key, &rest).await };
+        }
+        match self.client().await?.delete_secret().set_name(self.name(key).await?).send().await {
             Ok(()) => Ok(()),
             Err(error) => match told(&error, key) {
                 Error::NotFound { .. } => Ok(()),
