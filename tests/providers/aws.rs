@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{EXTERNAL, ONLY, STORE, assert_values, cause, data, external, ready, secret, store, values};
 
 /// One call of moto, by the service's own protocol.
-async fn call(url: &str, target: &str, body: Value) -> Value {
+pub(super) async fn call(url: &str, target: &str, body: Value) -> Value {
     let service = if target.starts_with("AmazonSSM") { "ssm" } else { "secretsmanager" };
     let scope = format!(
         "AWS4-HMAC-SHA256 Credential=test/20310101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
@@ -24,7 +24,8 @@ async fn call(url: &str, target: &str, body: Value) -> Value {
     serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default()
 }
 
-fn provider(service: &str, more: &Value) -> Value {
+/// A store of one of the services.
+pub(super) fn provider(service: &str, more: &Value) -> Value {
     let mut aws = json!({ "service": service, "region": "us-east-1" });
     aws.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({ "aws": aws })

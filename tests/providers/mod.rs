@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 
 use crate::support::condition;
 
+mod ambient;
 mod aws;
-mod clouds;
+mod azure;
 mod faults;
 mod generators;
+mod google;
 mod kubernetes;
 mod rules;
+mod stores;
+mod tls;
 mod vault;
 mod webhook;
 

@@ -44,6 +44,42 @@ async fn cluster_stores_are_for_the_namespaces_that_they_name() {
     }
 }
 
+#[tokio::test]
+async fn what_a_store_cannot_do_yet_is_named() {
+    let tenant = Bed::attach().unwrap().tenant("unbuilt").await.unwrap();
+    let of = json!({ "name": "n", "key": "k" });
+    let ntlm = json!({ "ntlm": { "usernameSecret": of, "passwordSecret": of } });
+    let from_aws = json!({ "region": "r", "awsCredentialsSecretRef": { "name": "aws" } });
+    let federation = json!({ "workloadIdentityFederation": { "audience": "//x", "awsSecurityCredentials": from_aws } });
+    secret(&tenant, "aws", &json!({ "aws_access_key_id": "i", "aws_secret_access_key": "k" })).await;
+    let cases = [
+        ("ntlm", json!({ "webhook": { "url": "http://127.0.0.1:1", "auth": ntlm } }), "UnsupportedField", "auth.ntlm"),
+        (
+            "certificates",
+            json!({ "aws": { "service": "CertificateManager", "region": "r" } }),
+            "InvalidConfiguration",
+            "CertificateManager",
+        ),
+        ("doppler", json!({ "doppler": { "auth": {} } }), "UnsupportedField", "doppler"),
+        (
+            "federation",
+            json!({ "gcpsm": { "projectID": "p", "auth": federation } }),
+            "InvalidConfiguration",
+            "serviceAccountRef only",
+        ),
+    ];
+    for (name, provider, _, _) in &cases {
+        store(&tenant, name, provider).await;
+    }
+    let _running = tenant.operator(&ONLY).await.unwrap().start().unwrap();
+    for (name, _, cause, words) in &cases {
+        let refused = ready(&tenant, STORE, name, "False").await;
+        assert_eq!(refused["status"]["chancery"]["cause"], *cause, "{name}");
+        let told = crate::support::message(&refused, "Ready");
+        assert!(told.contains(words), "{name}: {told}");
+    }
+}
+
 /// Published advisories of the reference, replayed: a store in one namespace that names another in any field.
 #[tokio::test]
 async fn a_store_never_reads_in_another_namespace() {

@@ -55,7 +55,7 @@ async fn a_web_service_is_asked_by_templates_and_never_followed_elsewhere() {
     assert_values(&tenant, "all", &[("user", "orla"), ("list", r#"["a","b"]"#), ("port", "5432")]).await;
     for (name, store, key, expected) in [
         ("absent", "web", "nope", "NotFound"),
-        ("moved", "web", "moved", "InvalidConfiguration"),
+        ("moved", "web", "moved", "Malformed"),
         ("metadata", "metadata", "x", "InvalidConfiguration"),
     ] {
         external(&tenant, name, store, &data(&[("k", key, json!({ "property": "user" }))])).await;

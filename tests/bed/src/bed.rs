@@ -38,6 +38,8 @@ pub struct Bed {
     pub vault_url: String,
     /// Its audit log.
     pub vault_audit_log: PathBuf,
+    /// Its program.
+    pub bao: PathBuf,
     /// moto, which plays AWS.
     pub aws_url: String,
     /// The operator's program.
@@ -79,6 +81,7 @@ impl Bed {
             audit_log: plane.audit_log.clone(),
             vault_url: vault.url.clone(),
             vault_audit_log: vault.audit_log.clone(),
+            bao: cache.bao()?,
             aws_url: moto.url.clone(),
             operator: programs.join("chancery"),
             seal: programs.join("seal"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -30,6 +30,8 @@ pub struct Asked {
     pub target: String,
     /// `Authorization`, empty when absent.
     pub authorization: String,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: String,
 }
@@ -38,6 +40,25 @@ impl Asked {
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// A header as text, empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// A value of the query, or of a body that is a form; empty when absent.
+    pub fn value(&self, name: &str) -> String {
+        let query = self.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let url = reqwest::Url::parse(&format!("http://fake/?{query}&{}", self.body)).ok();
+        let found =
+            url.and_then(|url| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()));
+        found.unwrap_or_default()
+    }
+
+    /// The body as JSON; `null` when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
@@ -80,8 +101,17 @@ impl Fake {
     ///
     /// No free port.
     pub async fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
+        Self::start_at("127.0.0.1:0", answer).await
+    }
+
+    /// The same at an address of one's choice, as clouds' metadata services have theirs.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else is there, or the address is not ours.
+    pub async fn start_at(address: &str, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let url = format!("http://{}", listener.local_addr()?);
         Ok(Self { url, ca: String::new(), asked: serve(listener, None, answer) })
     }
 
@@ -91,18 +121,27 @@ impl Fake {
     ///
     /// No free port, no folder.
     pub async fn start_tls(folder: &Path, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Result<Self> {
-        crate::cluster::install_tls();
         std::fs::create_dir_all(folder)?;
         let authority = Authority::new("chancery bed fake")?;
         authority.serving(&folder.join("fake"))?;
+        Ok(Self { ca: authority.pem, ..Self::start_with(&folder.join("fake"), answer).await? })
+    }
+
+    /// Starts one with the certificate in `PATH.crt` and its key in `PATH.key`, good or bad.
+    ///
+    /// # Errors
+    ///
+    /// No free port, no such files.
+    pub async fn start_with(path: &Path, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Result<Self> {
+        crate::cluster::install_tls();
         let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(
-            vec![CertificateDer::from_pem_file(folder.join("fake.crt"))?],
-            PrivateKeyDer::from_pem_file(folder.join("fake.key"))?,
+            vec![CertificateDer::from_pem_file(path.with_extension("crt"))?],
+            PrivateKeyDer::from_pem_file(path.with_extension("key"))?,
         )?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self { url, ca: authority.pem, asked: serve(listener, Some(acceptor), answer) })
+        Ok(Self { url, ca: String::new(), asked: serve(listener, Some(acceptor), answer) })
     }
 
     /// Everything that it was asked.
@@ -158,11 +197,12 @@ where
 }
 
 async fn read(request: Request<Incoming>) -> Asked {
-    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let headers = request.headers().clone();
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
     let authorization = header.unwrap_or_default().to_owned();
     let (method, target) = (request.method().to_string(), request.uri().to_string());
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Asked { method, target, authorization, body: String::from_utf8_lossy(&body).into_owned() }
+    Asked { method, target, authorization, headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
 /// A fresh RSA key and a certificate of it, PEM.

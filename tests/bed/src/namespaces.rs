@@ -12,6 +12,8 @@ use crate::process::run;
 const INSIDE: &str = "CHANCERY_BED_INSIDE";
 /// An address that is not loopback: the API server's Service proxy refuses loopback.
 pub const OWN_ADDRESS: &str = "10.99.0.1";
+/// Where clouds have their metadata services, and EKS its Pod Identity: nobody is there unless a test is.
+pub const METADATA: [&str; 2] = ["169.254.169.254", "169.254.170.23"];
 
 /// Whether we are inside already.
 pub fn inside() -> bool {
@@ -46,14 +48,16 @@ pub fn enter() -> Result<()> {
     Err(error).context("cannot enter namespaces")
 }
 
-/// Brings loopback up, adds our own address, and mounts a folder that is gone with us.
+/// Brings loopback up, adds our own addresses, and mounts a folder that is gone with us.
 ///
 /// # Errors
 ///
 /// `ip` or `mount` fail.
 pub fn furnish() -> Result<()> {
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    run(Command::new("ip").args(["addr", "add", &format!("{OWN_ADDRESS}/32"), "dev", "lo"]))?;
+    for address in [OWN_ADDRESS].into_iter().chain(METADATA) {
+        run(Command::new("ip").args(["addr", "add", &format!("{address}/32"), "dev", "lo"]))?;
+    }
     run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]))?;
     Ok(())
 }

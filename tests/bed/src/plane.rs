@@ -170,17 +170,27 @@ impl Authority {
     ///
     /// The files cannot be written.
     pub fn serving(&self, path: &Path) -> Result<()> {
-        let mut params = CertificateParams::new(vec![
-            "localhost".to_owned(),
-            "kubernetes".to_owned(),
-            "kubernetes.default".to_owned(),
-            "kubernetes.default.svc".to_owned(),
-        ])?;
-        for address in ["127.0.0.1", crate::namespaces::OWN_ADDRESS] {
-            params.subject_alt_names.push(SanType::IpAddress(address.parse()?));
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(server_of(&["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"], true)?, path)
+    }
+
+    /// The same, but nobody should trust it: it ran out long ago.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written.
+    pub fn expired(&self, path: &Path) -> Result<()> {
+        let mut params = server_of(&["localhost"], true)?;
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
         self.issue(params, path)
+    }
+
+    /// The same, but for a server of another name.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written.
+    pub fn for_another_host(&self, path: &Path) -> Result<()> {
+        self.issue(server_of(&["elsewhere.example"], false)?, path)
     }
 
     /// Writes `PATH.crt` and `PATH.key` for a client.
@@ -205,6 +215,16 @@ impl Authority {
         fs::write(path.with_extension("key"), key.serialize_pem())?;
         Ok(())
     }
+}
+
+/// What a certificate of a server says.
+fn server_of(names: &[&str], on_loopback: bool) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
+    for address in ["127.0.0.1", crate::namespaces::OWN_ADDRESS].iter().filter(|_| on_loopback) {
+        params.subject_alt_names.push(SanType::IpAddress(address.parse()?));
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
 }
 
 fn client_kubeconfig(url: &str, ca: &str, folder: &Path, user: &str) -> Result<String> {

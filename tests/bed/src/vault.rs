@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::cache::Cache;
+use crate::plane::Authority;
 use crate::process::{Process, free_port};
 
 /// Token of the server's administrator.
@@ -17,9 +18,11 @@ pub const ROOT_TOKEN: &str = "bed-root-token";
 pub struct Vault {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    /// `https://127.0.0.1:PORT` of one of a test's own, else empty.
+    pub tls_url: String,
     /// One JSON object a request.
     pub audit_log: PathBuf,
-    _process: Process,
+    process: Process,
 }
 
 impl Vault {
@@ -29,6 +32,27 @@ impl Vault {
     ///
     /// It cannot be installed or does not become ready.
     pub fn start(cache: &Cache, folder: &Path) -> Result<Self> {
+        Self::launch(&cache.bao()?, folder, json!({}))
+    }
+
+    /// One of a test's own, which may be sealed: it listens with TLS as well, at [`Vault::tls_url`].
+    ///
+    /// # Errors
+    ///
+    /// It does not become ready.
+    pub fn start_tls(program: &Path, folder: &Path, authority: &Authority) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        authority.serving(&folder.join("server"))?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let file = |name: &str| folder.join(name);
+        let tcp = json!({
+            "address": address, "tls_cert_file": file("server.crt"), "tls_key_file": file("server.key"),
+        });
+        let vault = Self::launch(program, folder, json!({ "listener": [{ "tcp": tcp }] }))?;
+        Ok(Self { tls_url: format!("https://{address}"), ..vault })
+    }
+
+    fn launch(program: &Path, folder: &Path, mut config: Value) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         // It takes the next port as well.
         let port = (0..100)
@@ -36,22 +60,31 @@ impl Vault {
             .find(|port| matches!(port, Ok(port) if std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok()))
             .context("no two free ports in a row")??;
         let audit_log = folder.join("audit.log");
-        let config = folder.join("audit.json");
-        std::fs::write(
-            &config,
-            json!({ "audit": [{ "type": "file", "path": "file", "options": { "file_path": audit_log } }] }).to_string(),
-        )?;
-        let mut command = Process::command(cache.bao()?);
+        let file = folder.join("config.json");
+        config["audit"] = json!([{ "type": "file", "path": "file", "options": { "file_path": audit_log } }]);
+        std::fs::write(&file, config.to_string())?;
+        let mut command = Process::command(program);
         command
             .args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={ROOT_TOKEN}")])
             .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
-            .arg(format!("-config={}", config.display()))
+            .arg(format!("-config={}", file.display()))
             .env("HOME", folder);
         let mut process = Process::start("openbao", command, &folder.join("openbao.log"))?;
         let url = format!("http://127.0.0.1:{port}");
         let address = url.trim_start_matches("http://").to_owned();
         process.wait_until(Duration::from_secs(60), || std::net::TcpStream::connect(&address).is_ok())?;
-        Ok(Self { url, audit_log, _process: process })
+        Ok(Self { url, tls_url: String::new(), audit_log, process })
+    }
+
+    /// The key that opens it again once it is sealed: in development mode it says so itself.
+    ///
+    /// # Errors
+    ///
+    /// It said none.
+    pub fn unseal_key(&self) -> Result<String> {
+        let log = self.process.log();
+        let line = log.lines().find_map(|line| line.strip_prefix("Unseal Key: "));
+        line.map(|key| key.trim().to_owned()).context("OpenBao told no unseal key")
     }
 
     /// A client for it.
@@ -115,6 +148,29 @@ impl VaultClient {
     /// OpenBao refuses.
     pub async fn delete(&self, path: &str) -> Result<()> {
         self.call("DELETE", &format!("secret/data/{path}"), None).await.map(drop)
+    }
+
+    /// Mounts a key-value engine of this version in a namespace (empty: the outermost), and waits until it can be written: a new one takes a moment.
+    ///
+    /// # Errors
+    ///
+    /// OpenBao refuses, or it cannot be written for ten seconds.
+    pub async fn mount_kv(&self, namespace: &str, mount: &str, version: &str) -> Result<()> {
+        let engine = json!({ "type": "kv", "options": { "version": version } });
+        let inside = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        self.call("POST", &format!("{inside}sys/mounts/{mount}"), Some(engine)).await?;
+        let path = format!("{inside}{mount}");
+        let (place, body) = match version {
+            "1" => (format!("{path}/ready"), json!({ "k": "v" })),
+            _ => (format!("{path}/data/ready"), json!({ "data": { "k": "v" } })),
+        };
+        let started = std::time::Instant::now();
+        while let Err(error) = self.call("POST", &place, Some(body.clone())).await {
+            ensure!(started.elapsed() < Duration::from_secs(10), "the engine at {path} is not ready: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let all = if version == "1" { place } else { format!("{path}/metadata/ready") };
+        self.call("DELETE", &all, None).await.map(drop)
     }
 
     /// Lets service accounts of the plane log in at `kubernetes` and read below `secret/PREFIX` with the given role.
