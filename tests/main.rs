@@ -17,5 +17,6 @@ mod sealed_secret;
 mod sealed_secret_handover;
 mod sealed_secret_recorded;
 mod sealed_secret_trouble;
+mod sealed_secret_upstream;
 mod sealing_endpoints;
 mod support;

@@ -79,10 +79,8 @@ async fn all_are(tenant: &Tenant, what: &str, wanted: impl Fn(&Value) -> bool) {
     loop {
         let objects = tenant.cluster.list(SEALED, &tenant.work).await.unwrap();
         let not: Vec<_> = objects.iter().filter(|object| !wanted(object)).collect();
-        if not.is_empty() {
-            return;
-        }
-        assert!(started.elapsed() < LIMIT, "{} objects are not {what}: {}", not.len(), not[0]);
+        let Some(first) = not.first() else { return };
+        assert!(started.elapsed() < LIMIT, "{} objects are not {what}: {first}", not.len());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -95,8 +93,11 @@ fn is_theirs(object: &Value) -> bool {
     condition(object, "Synced", "True") && object["status"]["chancery"].is_null()
 }
 
-/// The Secrets of the objects: version and content of each.
-async fn secrets(tenant: &Tenant) -> BTreeMap<String, (Value, Value)> {
+/// Version and content of each Secret.
+type Secrets = BTreeMap<String, (Value, Value)>;
+
+/// The Secrets of the objects.
+async fn secrets(tenant: &Tenant) -> Secrets {
     let all = tenant.cluster.list("v1 Secret", &tenant.work).await.unwrap();
     let ours =
         all.into_iter().filter(|secret| secret["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("o-")));
@@ -106,7 +107,7 @@ async fn secrets(tenant: &Tenant) -> BTreeMap<String, (Value, Value)> {
 }
 
 #[tokio::test]
-async fn two_hundred_objects_are_taken_over_without_a_rewrite_and_given_back() {
+async fn two_hundred_objects_go_to_and_fro_without_a_rewrite_of_ours() {
     const OBJECTS: usize = 200;
     assert!(bed::namespaces::inside(), "the reference controller needs the bed's namespaces: this test must run");
     let tenant = tenant("handover").await;
@@ -131,12 +132,7 @@ async fn two_hundred_objects_are_taken_over_without_a_rewrite_and_given_back() {
     let mark = tenant.bed.mark().unwrap();
     let ours = operator.start().unwrap();
     all_are(&tenant, "taken over", is_ours).await;
-    let after = secrets(&tenant).await;
-    assert!(
-        after == before,
-        "rewritten: {:?}",
-        after.iter().filter(|(name, now)| before.get(*name) != Some(now)).map(|(name, _)| name).collect::<Vec<_>>()
-    );
+    assert_eq!(rewritten(&before, &secrets(&tenant).await), Vec::<String>::new());
     let writes = mark.writes(&operator.user).unwrap();
     assert!(writes.keys().all(|call| !call.ends_with(" secrets") || call == "create secrets"), "{writes:?}");
     let old = tenant.cluster.get(SEALED, &tenant.work, "o-3").await.unwrap();
@@ -170,17 +166,88 @@ async fn two_hundred_objects_are_taken_over_without_a_rewrite_and_given_back() {
     tenant.cluster.patch(SEALED, &tenant.work, "o-merged", &shrink).await.unwrap();
     let left = |secret: &Value| secret["data"].as_object().is_some_and(|data| data.keys().eq(["mine", "password"]));
     tenant.cluster.wait_for("the value leaves it", place, LIMIT, left).await.unwrap();
+    // Made while we work: by the rules of 0.40, with chance of our own.
+    for (name, template) in [("o-made-4", &templates[4]), ("o-made-5", &templates[5]), ("o-made-6", &templates[6])] {
+        tenant.cluster.apply_object(&sealed(&tenant, &certificate, name, template)).await.unwrap();
+        tenant.cluster.wait_for("it is opened", (SEALED, &tenant.work, name), LIMIT, is_ours).await.unwrap();
+    }
     assert!(ours.stop());
 
-    // Back, and here again.
-    let theirs = reference(&tenant).await;
-    // It writes a status only where something changed: the last in its queue tells that it has seen all.
-    let touch = json!({ "spec": { "template": { "metadata": { "labels": { "back": "1" } } } } });
-    tenant.cluster.patch(SEALED, &tenant.work, "o-1", &touch).await.unwrap();
-    tenant.cluster.wait_for("it is taken back", (SEALED, &tenant.work, "o-1"), LIMIT, is_theirs).await.unwrap();
-    drop(theirs);
-    let _ours = operator.start().unwrap();
-    all_are(&tenant, "taken over again", is_ours).await;
+    // Back, and here again, twice. What it renders, chance and all, is what stands from then on.
+    for turn in 1..=2 {
+        let before = secrets(&tenant).await;
+        let theirs = reference(&tenant).await;
+        all_rendered_by_the_reference(&tenant, &before).await;
+        drop(theirs);
+        let between = secrets(&tenant).await;
+        let mark = tenant.bed.mark().unwrap();
+        let ours = operator.start().unwrap();
+        worked_off(&ours, between.len()).await;
+        let after = secrets(&tenant).await;
+        // Only what was told to follow the new rules is put right.
+        assert_eq!(rewritten(&between, &after), ["o-3"], "turn {turn}");
+        let writes = mark.writes(&operator.user).unwrap();
+        assert!(!writes.contains_key("create secrets"), "{writes:?}");
+        let pin = |secrets: &Secrets, name: &str| secrets[name].1["pin"].clone();
+        assert_ne!(pin(&before, "o-5"), pin(&after, "o-5"), "the reference draws anew");
+        assert_ne!(pin(&before, "o-made-5"), pin(&after, "o-made-5"));
+
+        // Another value edited by hand is healed, and what chance drew stays.
+        let edit = json!({ "data": { "password": "aGFuZA==" } });
+        tenant.cluster.patch("v1 Secret", &tenant.work, "o-5", &edit).await.unwrap();
+        let place = ("v1 Secret", tenant.work.as_str(), "o-5");
+        let healed = |secret: &Value| value(secret, "password") == CANARY;
+        let healed = tenant.cluster.wait_for("it is healed", place, LIMIT, healed).await.unwrap();
+        assert_eq!(healed["data"]["pin"], pin(&after, "o-5"), "turn {turn}");
+        assert!(ours.stop());
+    }
+}
+
+/// Waits until the reference has seen all: it renders templates left to chance anew at each start, and objects of every
+/// template lie between those in its queue.
+async fn all_rendered_by_the_reference(tenant: &Tenant, before: &Secrets) {
+    let started = Instant::now();
+    loop {
+        let now = secrets(tenant).await;
+        let left: Vec<_> = before
+            .iter()
+            .filter(|(_, (_, data))| data["pin"].is_string())
+            .filter(|(name, (_, data))| now.get(*name).is_some_and(|(_, now)| now["pin"] == data["pin"]))
+            .collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < LIMIT, "{} are not rendered", left.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Those after the last of them, until nothing is written any more.
+    loop {
+        let before = secrets(tenant).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if secrets(tenant).await == before {
+            return;
+        }
+        assert!(started.elapsed() < LIMIT, "it does not come to rest");
+    }
+}
+
+/// Waits until the operator has looked at all and nothing moves any more.
+async fn worked_off(running: &bed::operator::Running, objects: usize) {
+    let (started, mut before) = (Instant::now(), 0.0);
+    loop {
+        let now = running.metric("chancery_reconciles_total").await.unwrap();
+        if now >= objects as f64 && (now - before).abs() < f64::EPSILON {
+            return;
+        }
+        assert!(started.elapsed() < LIMIT, "{now} of {objects} are looked at:\n{}", running.tail(20));
+        before = now;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Names of the Secrets that are not as they were.
+fn rewritten(before: &Secrets, after: &Secrets) -> Vec<String> {
+    after.iter().filter(|(name, now)| before.get(*name) != Some(now)).map(|(name, _)| name.clone()).collect()
 }
 
 #[tokio::test]

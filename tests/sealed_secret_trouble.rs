@@ -139,6 +139,56 @@ async fn a_status_that_is_refused_is_written_when_it_may_be() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_terminates_takes_its_secrets_along_and_holds_up_nobody() {
+    const OBJECTS: usize = 20;
+    let tenant = Bed::attach().unwrap().tenant("ends").await.unwrap();
+    let doomed = format!("{}-doomed", tenant.work);
+    tenant.cluster.namespace(&doomed).await.unwrap();
+    let namespaces = format!("--namespaces={},{},{doomed}", tenant.work, tenant.keys);
+    let operator = tenant.operator(&ONLY).await.unwrap().replacing("--namespaces=", &namespaces);
+    let running = operator.start().unwrap();
+    let pem = certificate(&tenant, &operator.url).await;
+    let place_it = async |place: &str, name: &str| {
+        let object = seal(&tenant.bed.seal, &pem, &secret(place, name, &json!({ "password": CANARY })), &[]);
+        tenant.cluster.apply_object(&object).await.unwrap();
+    };
+    for number in 0..OBJECTS {
+        place_it(&doomed, &format!("db-{number}")).await;
+    }
+    for number in 0..OBJECTS {
+        let name = format!("db-{number}");
+        let place = (SEALED, doomed.as_str(), name.as_str());
+        let synced = |object: &Value| condition(object, "Synced", "True");
+        tenant.cluster.wait_for("it is opened", place, PATIENCE, synced).await.unwrap();
+    }
+    // Something holds the namespace in its last state, in which nothing can be made.
+    let held = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "held", "namespace": doomed, "finalizers": ["basin.example/held"] },
+    });
+    tenant.cluster.apply_object(&held).await.unwrap();
+    let mark = tenant.bed.mark().unwrap();
+    tenant.bed.kubectl(&["delete", "namespace", &doomed, "--wait=false"]).unwrap();
+    for number in 0..OBJECTS {
+        tenant.cluster.wait_gone(SEALED, &doomed, &format!("db-{number}"), PATIENCE).await.unwrap();
+    }
+    // The others go on.
+    place_it(&tenant.work, "neighbour").await;
+    synced(&tenant, "neighbour", "True").await;
+    // What went before its object was missed at most once each; nobody tries for ever.
+    let tries = mark.calls(&operator.user).unwrap().get("create secrets").copied().unwrap_or_default();
+    assert!(tries <= OBJECTS + 1, "{tries} tries");
+    let mark = tenant.bed.mark().unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let calls = mark.calls(&operator.user).unwrap();
+    assert!(calls.keys().all(|call| !call.contains("secrets")), "{calls:?}");
+    let free = json!({ "metadata": { "finalizers": null } });
+    tenant.cluster.patch("v1 ConfigMap", &doomed, "held", &free).await.unwrap();
+    tenant.cluster.wait_gone("v1 Namespace", "", &doomed, PATIENCE).await.unwrap();
+    assert!(running.stop());
+}
+
+#[tokio::test]
 async fn what_cannot_be_changed_in_place_is_made_anew_when_asked_for() {
     let tenant = Bed::attach().unwrap().tenant("anew").await.unwrap();
     let operator = tenant.operator(&ONLY).await.unwrap();

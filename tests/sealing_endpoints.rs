@@ -191,6 +191,60 @@ async fn kubeseal_drives_us_through_the_api_server_with_every_verb() {
     assert!(!stdout(&kubeseal(&raw, CANARY)).is_empty());
 }
 
+#[tokio::test]
+async fn a_backup_of_the_keys_opens_offline_and_in_an_empty_namespace() {
+    let tenant = Bed::attach().unwrap().tenant("backup").await.unwrap();
+    let operator = tenant.operator(&ONLY).await.unwrap();
+    let running = operator.start().unwrap();
+    let pem = certificate(&tenant, &operator.url).await;
+    let before = object(&tenant, &pem, "before", &[]);
+    tenant.cluster.apply_object(&before).await.unwrap();
+    let is_open = async |name: &str| {
+        let place = ("bitnami.com/v1alpha1 SealedSecret", tenant.work.as_str(), name);
+        let synced = |object: &Value| condition(object, "Synced", "True");
+        tenant.cluster.wait_for("it is opened", place, PATIENCE, synced).await.unwrap();
+        assert_eq!(value(&tenant.cluster.get("v1 Secret", &tenant.work, name).await.unwrap(), "password"), CANARY);
+    };
+    is_open("before").await;
+    // As upstream's documentation has it.
+    let label = "sealedsecrets.bitnami.com/sealed-secrets-key";
+    let backup = tenant.bed.kubectl(&["get", "secret", "-n", &tenant.keys, "-l", label, "-o", "yaml"]).unwrap();
+    let file = tenant.folder.join("backup.yaml");
+    std::fs::write(&file, &backup).unwrap();
+    let file = file.to_str().unwrap();
+
+    // Without a cluster, by the real kubeseal.
+    let recover = |more: &[&str]| {
+        let offline = ["--recovery-unseal", "--kubeconfig", "/nonexistent", "-o", "json"];
+        run(&tenant, &tenant.bed.kubeseal, &[&offline[..], more].concat(), &before.to_string())
+    };
+    let opened: Value = serde_json::from_str(&stdout(&recover(&["--recovery-private-key", file]))).unwrap();
+    assert_eq!(value(&opened, "password"), CANARY);
+    assert_eq!(opened["metadata"]["name"], "before");
+    let refused = recover(&[]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("key could decrypt secret"), "{refused:?}");
+
+    // Everything of the operator's own is lost, the install key and the record of the first key among it.
+    assert!(running.stop());
+    for kind in ["secret", "configmap", "keyreport", "lease"] {
+        tenant.bed.kubectl(&["delete", kind, "--all", "-n", &tenant.keys]).unwrap();
+    }
+    tenant.bed.kubectl(&["apply", "-f", file]).unwrap();
+    let operator = tenant.operator(&[ONLY[0], "--require-existing-key"]).await.unwrap();
+    let mark = tenant.bed.mark().unwrap();
+    let _restored = operator.start().unwrap();
+    let served = std::fs::read_to_string(&pem).unwrap();
+    certificate(&tenant, &operator.url).await;
+    assert_eq!(std::fs::read_to_string(&pem).unwrap(), served);
+    tenant.cluster.apply_object(&object(&tenant, &pem, "after", &[])).await.unwrap();
+    is_open("after").await;
+    is_open("before").await;
+    let writes = mark.writes(&operator.user).unwrap();
+    let secrets = writes.iter().filter(|(call, _)| call.ends_with(" secrets") && !call.starts_with("create")).count();
+    assert_eq!(secrets, 0, "no Secret that stood is rewritten: {writes:?}");
+}
+
 /// Starts an operator whose kubeseal endpoints are served with TLS, too; the address, and a client that trusts it.
 async fn with_tls(tenant: &Tenant) -> (Operator, String, reqwest::Client) {
     std::fs::create_dir_all(&tenant.folder).unwrap();

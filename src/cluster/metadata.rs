@@ -207,8 +207,9 @@ impl Metadata {
     }
 
     fn doubt(&self, namespace: Option<&str>) {
+        // Those of another namespace may be in doubt for their own list.
         for (key, entry) in lock(&self.inner.entries).iter_mut() {
-            entry.doubtful = namespace.is_none_or(|namespace| key.namespace == namespace);
+            entry.doubtful |= namespace.is_none_or(|namespace| key.namespace == namespace);
         }
     }
 
@@ -236,4 +237,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn key_of(metadata: &ObjectMeta) -> ObjectKey {
     ObjectKey::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_two_namespaces_at_once_forget_what_is_gone_from_either() {
+        let metadata = Metadata::new("v1", "Secret");
+        let object = |namespace: &str| ObjectMeta {
+            name: Some("x".to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        };
+        for namespace in ["a", "b"] {
+            metadata.see(Seen::Listed, object(namespace));
+        }
+        metadata.doubt(Some("a"));
+        metadata.doubt(Some("b"));
+        metadata.see(Seen::Listed, object("b"));
+        metadata.drop_doubtful(Some("a"));
+        metadata.drop_doubtful(Some("b"));
+        assert!(metadata.get(&ObjectKey::new("a", "x")).is_none());
+        assert!(metadata.get(&ObjectKey::new("b", "x")).is_some());
+    }
 }

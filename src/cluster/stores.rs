@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -49,6 +49,7 @@ pub enum Seen {
     Gone,
 }
 
+type Shrink<K> = Box<dyn Fn(&mut K) + Send + Sync>;
 type Listener<K> = Box<dyn Fn(Seen, &ObjectKey, &Arc<Guarded<K>>) + Send + Sync>;
 
 /// All objects of one kind in the watched namespaces. Cheap to clone.
@@ -65,6 +66,8 @@ impl<K: Watchable> Clone for Watched<K> {
 struct Inner<K: Watchable> {
     sources: Vec<Source<K>>,
     listeners: Mutex<Vec<Listener<K>>>,
+    /// What is left out of an object before it is kept.
+    shrink: OnceLock<Shrink<K>>,
     /// Sources that have not been listed completely yet.
     unlisted: AtomicUsize,
     /// A list that we are not allowed counts as an empty one.
@@ -118,12 +121,19 @@ impl<K: Watchable> Watched<K> {
                 Source { api, reader, writer: Mutex::new(Some(writer)) }
             })
             .collect();
-        Self { inner: Arc::new(Inner { sources, listeners: Mutex::default(), unlisted, may_be_forbidden: false }) }
+        let (listeners, shrink) = (Mutex::default(), OnceLock::new());
+        Self { inner: Arc::new(Inner { sources, listeners, shrink, unlisted, may_be_forbidden: false }) }
     }
 
     /// Calls `listener` for everything seen from now on. Register before [`Watched::start`].
     pub fn on_seen(&self, listener: impl Fn(Seen, &ObjectKey, &Arc<Guarded<K>>) + Send + Sync + 'static) {
         self.listeners().push(Box::new(listener));
+    }
+
+    /// Leaves out of each object what `shrink` takes away, before it is kept and shown to anyone; what changed in it is
+    /// still noticed. Register before [`Watched::start`], once.
+    pub fn keep_only(&self, shrink: impl Fn(&mut K) + Send + Sync + 'static) {
+        let _ = self.inner.shrink.set(Box::new(shrink));
     }
 
     /// Runs the watches until `stop`; a second call does nothing.
@@ -197,13 +207,14 @@ impl<K: Watchable> Watched<K> {
                     tokio::time::sleep(complaints.pause()).await;
                     continue;
                 }
-                Some(Ok(event)) => trimmed(event),
+                Some(Ok(event)) => event,
             };
             complaints.end();
+            let (event, hash) = self.trimmed(event);
             match &event {
                 Event::Init => relisted.clear(),
                 Event::InitApply(object) => {
-                    relisted.insert(key_of(object), authored_hash(object));
+                    relisted.insert(key_of(object), hash);
                 }
                 Event::Apply(_) | Event::Delete(_) | Event::InitDone => {}
             }
@@ -212,9 +223,7 @@ impl<K: Watchable> Watched<K> {
             match event {
                 Event::Init | Event::InitApply(_) => {}
                 Event::Apply(object) => {
-                    let key = key_of(&object);
-                    let hash = authored_hash(&object);
-                    let seen = match authored.insert(key, hash) {
+                    let seen = match authored.insert(key_of(&object), hash) {
                         None => Seen::Made,
                         Some(known) if known == hash => Seen::Touched,
                         Some(_) => Seen::Changed,
@@ -244,6 +253,32 @@ impl<K: Watchable> Watched<K> {
                     authored = std::mem::take(&mut relisted);
                 }
             }
+        }
+    }
+}
+
+impl<K: Watchable> Watched<K> {
+    /// Drops what nobody here reads and what may hold values of others. Returns the hash of what people wrote, too, taken
+    /// before that.
+    fn trimmed(&self, event: Event<Guarded<K>>) -> (Event<Guarded<K>>, u64) {
+        let trim = |mut object: Guarded<K>| {
+            let hash = authored_hash(&object);
+            object.meta_mut().managed_fields = None;
+            if let (Ok(object), Some(shrink)) = (&mut object.0, self.inner.shrink.get()) {
+                shrink(object);
+            }
+            (object, hash)
+        };
+        match event {
+            Event::Apply(object) => {
+                let (object, hash) = trim(object);
+                (Event::Apply(object), hash)
+            }
+            Event::InitApply(object) => {
+                let (object, hash) = trim(object);
+                (Event::InitApply(object), hash)
+            }
+            other => (other, 0),
         }
     }
 }
@@ -282,22 +317,6 @@ impl Complaints {
 
     pub(super) fn end(&mut self) {
         self.in_a_row = 0;
-    }
-}
-
-/// Drops what nobody here reads and what may hold values of others.
-fn trimmed<K: Resource>(event: Event<Guarded<K>>) -> Event<Guarded<K>>
-where
-    Guarded<K>: Resource,
-{
-    let trim = |mut object: Guarded<K>| {
-        object.meta_mut().managed_fields = None;
-        object
-    };
-    match event {
-        Event::Apply(object) => Event::Apply(trim(object)),
-        Event::InitApply(object) => Event::InitApply(trim(object)),
-        other => other,
     }
 }
 

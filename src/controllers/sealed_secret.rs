@@ -1,33 +1,35 @@
 //! SealedSecret → Secret.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use serde_json::Value;
 
 use super::target::Targets;
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::sealed_secret::{MANAGED, RenderingRecord, SYNCED, SealedSecretRecord, TargetRecord};
+use crate::api::sealed_secret::{MANAGED, RenderingRecord, SealedSecretRecord, TargetRecord};
 use crate::api::{RECREATE, SealedSecret};
 use crate::cluster::{self, KeyRing, Keys, Seen, Watched};
 use crate::decide::digest::Digester;
 use crate::decide::ownership::Ownership;
-use crate::decide::sealed_secret::{self as decide, Knowledge, Managers, Opened, Refusal, Settled, Step};
+use crate::decide::sealed_secret::{self as decide, Knowledge, Managers, Opened, Refusal, Settled, Step, is_handled};
 use crate::decide::status::sealed_secret as status;
 use crate::error::{Classify, Retry};
-use crate::plan::{Next, Note, ObjectKey, SecretValues, Verdict};
+use crate::plan::{Next, Note, ObjectKey, ObjectRef, SecretValues, Verdict};
 use crate::scheduler::{Class, Scheduler};
-use crate::telemetry::sealed_secrets::{ConditionLabels, UnsealErrorLabels};
+use crate::telemetry::sealed_secrets::UnsealErrorLabels;
 
 mod keeping;
+mod orders;
 mod peer;
+mod showing;
 
 use peer::Peer;
+use showing::Conditions;
 
 pub(super) use keeping::key_policy;
 
@@ -110,6 +112,7 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     context.need(&stores.sealed_secrets);
     context.need_secret_metadata(&stores.secrets);
     context.need_keys(&stores.keys);
+    stores.sealed_secrets.keep_only(decide::slim);
     let queue = Scheduler::default();
     let (bells, peer) = (Arc::new(keeping::Bells::default()), Arc::new(Peer::default()));
     stores.key_reports.on_seen({
@@ -120,14 +123,14 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         let (queue, bells, peer) = (queue.clone(), bells.clone(), peer.clone());
         let flags = &context.settings.sealed;
         let shown = flags.sealed_secrets_metrics && !flags.metrics_omit_secret_labels;
-        let conditions = shown.then(|| context.metrics.reference.conditions.clone());
+        let conditions = shown.then(|| Conditions::new(context.metrics.reference.conditions.clone()));
         move |seen, key, object| {
             let readable = object.0.as_ref();
             if let Ok(object) = readable {
                 peer.notice(seen, key, object);
             }
             if let Some(conditions) = &conditions {
-                show_condition(conditions, seen, key, readable.ok());
+                conditions.show(seen, key, readable.ok());
             }
             match seen {
                 Seen::Listed if readable.is_ok_and(is_handled) => queue.push(key.clone(), Class::Backlog),
@@ -198,6 +201,11 @@ impl Reconcile for SealedSecrets {
             }
         }
 
+        let Some(object) = self.whole(object).await? else {
+            // It has changed or is gone, and the watch is about to say so.
+            return Ok(Verdict::silent(Next::OnChange));
+        };
+        let object = &*object;
         self.context.metrics.reference.unseal_requests.inc();
         let opened = self.open(object).await?;
         let (settled, target) = self.settle(object, &opened, digester).await?;
@@ -254,6 +262,19 @@ impl SealedSecrets {
     /// How long another controller has the work; none when it is ours.
     fn aside(&self) -> Option<Duration> {
         self.peer.stands_in_for().filter(|_| !self.context.settings.sealed.beside_sealed_secrets)
+    }
+
+    /// The object with its sealed values, which the store does not keep once they have been opened; none when that content
+    /// is no longer there.
+    async fn whole<'a>(&self, object: &'a SealedSecret) -> Result<Option<Cow<'a, SealedSecret>>, Error> {
+        if !decide::is_slim(object) {
+            return Ok(Some(Cow::Borrowed(object)));
+        }
+        let found = self.context.cluster.get(&reference(key_of(object))).await?;
+        let found = found.and_then(|found| serde_json::from_value::<SealedSecret>(found.into_value()).ok());
+        let content = |object: &SealedSecret| (object.uid(), object.metadata.generation);
+        let same = found.filter(|found| content(found) == content(object));
+        Ok(same.map(|found| Cow::Owned(SealedSecret { spec: found.spec, ..object.clone() })))
     }
 
     /// Opens what can be opened, with the keys that fitted last time first.
@@ -331,33 +352,6 @@ fn in_the_references_words(reason: &str) -> &'static str {
     }
 }
 
-/// Follows the reference's metric that has one line an object.
-fn show_condition(
-    conditions: &Family<ConditionLabels, Gauge>,
-    seen: Seen,
-    key: &ObjectKey,
-    object: Option<&SealedSecret>,
-) {
-    let instance = object.and_then(|object| object.labels().get("app.kubernetes.io/instance"));
-    let labels = ConditionLabels {
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        condition: SYNCED,
-        ss_app_kubernetes_io_instance: instance.cloned().unwrap_or_default(),
-    };
-    if seen == Seen::Gone {
-        conditions.remove(&labels);
-        return;
-    }
-    let all = object.into_iter().flat_map(|object| &object.status).flat_map(|status| &status.conditions);
-    let value = match all.into_iter().find(|condition| condition.type_ == SYNCED).map(|it| it.status.as_str()) {
-        Some("True") => 1,
-        Some("False") => -1,
-        _ => 0,
-    };
-    conditions.get_or_create(&labels).set(value);
-}
-
 /// The digest of the Secret as it stands, over what is ours in it.
 fn digest_of_live(object: &SealedSecret, live: &SecretValues, digester: &Digester) -> String {
     let claim = decide::claim(object, &live.metadata);
@@ -394,22 +388,12 @@ fn handled<'a>(object: &'a SealedSecret, inputs: &str) -> Option<&'a SealedSecre
     (is_handled(object) && record.inputs == inputs && !record.outputs.is_empty()).then_some(record)
 }
 
-/// Whether the status speaks of the present generation, and well.
-fn is_handled(object: &SealedSecret) -> bool {
-    let status = object.status.as_ref();
-    was_synced(object) && status.is_some_and(|status| status.observed_generation == object.metadata.generation)
-}
-
-fn was_synced(object: &SealedSecret) -> bool {
-    object
-        .status
-        .iter()
-        .flat_map(|status| &status.conditions)
-        .any(|condition| condition.type_ == SYNCED && condition.status == "True")
-}
-
 fn unsealed_note() -> Note {
     Note { warning: false, reason: "Unsealed".to_owned(), message: "SealedSecret unsealed successfully".to_owned() }
+}
+
+fn reference(key: ObjectKey) -> ObjectRef {
+    ObjectRef { api_version: "bitnami.com/v1alpha1".to_owned(), kind: "SealedSecret".to_owned(), key }
 }
 
 fn key_of(object: &SealedSecret) -> ObjectKey {

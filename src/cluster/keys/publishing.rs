@@ -82,15 +82,17 @@ impl Keys {
         cluster.write_status(&object, stands.uid(), (&current, &desired), None, true).await.map(drop)
     }
 
-    /// Takes an order that was carried out off the report.
+    /// Takes an order that was carried out off the report. Returns the version without it.
     ///
     /// # Errors
     ///
     /// Trouble with the API server.
-    pub async fn tick_off(&self, cluster: &Cluster, annotation: &str) -> Result<(), Error> {
+    pub async fn tick_off(&self, cluster: &Cluster, annotation: &str) -> Result<String, Error> {
         let patch = json!({ "metadata": { "annotations": { annotation: null } } });
         match cluster.merge(&report_ref(cluster), &patch).await {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Ok(written) => Ok(written.resource_version),
+            // The order went with the report.
+            Err(Error::NotFound(_)) => Ok(String::new()),
             Err(error) => Err(error),
         }
     }

@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::sync::Notify;
 
-use super::{SealedSecrets, is_handled, key_of, was_synced};
+use super::orders::Orders;
+use super::{SealedSecrets, key_of};
 use crate::api::KeyReport;
 use crate::api::key_report::{self, GENERATE_KEY, LAST_BACKUP, RENEW_KEY};
 use crate::args::sealed_secrets::{KeyOrder, SealedSecrets as Flags};
 use crate::cluster::{KeyPolicy, Seen, Watched};
+use crate::decide::sealed_secret::{is_handled, was_synced};
 use crate::decide::sealing_keys as decide;
 use crate::plan::ObjectKey;
 use crate::scheduler::{Class, Scheduler};
@@ -85,6 +87,7 @@ impl Keeper {
         let mut changes = keys.changes();
         changes.mark_changed();
         let mut asked = false;
+        let mut orders = Orders::new(self.reports.clone(), self.report_key());
         let mut cut_off = context.settings.sealed.key_cutoff_time.map(|cutoff| cutoff.0);
         loop {
             let pause = self.due_in().unwrap_or(TRY_AGAIN).clamp(Duration::from_millis(200), TRY_AGAIN);
@@ -105,15 +108,16 @@ impl Keeper {
             if self.controller.aside().is_some() {
                 continue;
             }
+            orders.tidy(keys, &context.cluster).await;
             if keys.ring().seals_nothing() {
-                self.make_the_first().await;
+                self.make_the_first(&mut orders).await;
             }
             let too_old =
                 cut_off.take().is_some_and(|time| keys.newest_since().is_some_and(|at| at < time.as_second()));
-            let ordered = self.orders(RENEW_KEY);
+            let ordered = orders.has(RENEW_KEY);
             let due = self.due_in().is_some_and(|pause| pause.is_zero());
             if !keys.ring().seals_nothing() && (too_old || due || std::mem::take(&mut asked) || ordered) {
-                self.make_another(ordered).await;
+                self.make_another(ordered.then_some(&mut orders)).await;
             }
         }
     }
@@ -184,50 +188,33 @@ impl Keeper {
         keys.publish_report(&context.cluster, &status).await
     }
 
-    async fn make_the_first(&self) {
+    async fn make_the_first(&self, orders: &mut Orders) {
         let SealedSecrets { context, keys, store, .. } = &*self.controller;
         let needed_before = store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
-        let ordered = self.orders(GENERATE_KEY);
+        let ordered = orders.has(GENERATE_KEY);
         let asked = context.settings.generate_key || ordered;
         match keys.give_birth(&context.cluster, needed_before, asked).await {
-            Ok(_) if ordered => self.tick_off(GENERATE_KEY).await,
+            Ok(_) if ordered => orders.tick_off(keys, &context.cluster, GENERATE_KEY).await,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a sealing key could not be made and will be"),
         }
     }
 
-    async fn make_another(&self, ordered: bool) {
+    /// Makes a further key, on an order or without one.
+    async fn make_another(&self, orders: Option<&mut Orders>) {
         let SealedSecrets { context, keys, .. } = &*self.controller;
         let mut changes = keys.changes();
         changes.borrow_and_update();
         match keys.renew(&context.cluster).await {
             Ok(()) => {
-                if ordered {
-                    self.tick_off(RENEW_KEY).await;
-                    self.until_ticked_off(RENEW_KEY).await;
+                if let Some(orders) = orders {
+                    orders.tick_off(keys, &context.cluster, RENEW_KEY).await;
                 }
                 // Not before the watch has told of it, or it would look as if one were still due.
                 let _ = tokio::time::timeout(TRY_AGAIN, changes.changed()).await;
             }
             Err(error) => tracing::warn!(%error, "a new sealing key could not be made and will be"),
         }
-    }
-
-    async fn tick_off(&self, annotation: &str) {
-        let SealedSecrets { context, keys, .. } = &*self.controller;
-        if let Err(error) = keys.tick_off(&context.cluster, annotation).await {
-            tracing::warn!(%error, annotation, "an order that was carried out could not be taken off the KeyReport");
-        }
-    }
-
-    /// The watch lags behind our own write: an order that it still shows would be carried out once more.
-    async fn until_ticked_off(&self, annotation: &str) {
-        let ticked_off = async {
-            while self.orders(annotation) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let _ = tokio::time::timeout(TRY_AGAIN, ticked_off).await;
     }
 
     /// What waits for a key: all that is not as it should be.
@@ -246,12 +233,11 @@ impl Keeper {
         Duration::try_from(due).ok()
     }
 
-    fn orders(&self, annotation: &str) -> bool {
-        self.annotation(annotation).is_some_and(|value| value == "true")
+    fn annotation(&self, name: &str) -> Option<String> {
+        self.reports.find(&self.report_key())?.annotations().get(name).cloned()
     }
 
-    fn annotation(&self, name: &str) -> Option<String> {
-        let key = ObjectKey::new(self.controller.context.cluster.namespace(), key_report::NAME);
-        self.reports.find(&key)?.annotations().get(name).cloned()
+    fn report_key(&self) -> ObjectKey {
+        ObjectKey::new(self.controller.context.cluster.namespace(), key_report::NAME)
     }
 }

@@ -11,7 +11,7 @@ use crate::api::SealedSecret;
 use crate::api::sealed_secret::SYNCED;
 use crate::cluster::Seen;
 use crate::controllers::Context;
-use crate::plan::{Note, ObjectKey, ObjectRef};
+use crate::plan::{Note, ObjectKey};
 use crate::telemetry::PeerLabel;
 
 /// After the last sign of it we work again.
@@ -115,10 +115,8 @@ impl Peer {
             );
             tracing::warn!(reason = "PeerRunning", "{message}");
             if let Some(key) = about {
-                let object =
-                    ObjectRef { api_version: "bitnami.com/v1alpha1".to_owned(), kind: "SealedSecret".to_owned(), key };
                 let note = Note { warning: true, reason: "PeerRunning".to_owned(), message };
-                if let Err(error) = context.cluster.publish(&object, "", &note).await {
+                if let Err(error) = context.cluster.publish(&super::reference(key), "", &note).await {
                     tracing::debug!(%error, "the event could not be published");
                 }
             }

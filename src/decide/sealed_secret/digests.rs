@@ -6,13 +6,16 @@ use kube::ResourceExt;
 use seal::{Scope, SecretBytes};
 
 use super::owner;
+use super::slim::slim_spec;
 use crate::api::SealedSecret;
 use crate::decide::digest::Digester;
 use crate::plan::{SecretManifest, SecretValues};
 
-/// A keyed digest of everything that the Secret is made from.
+/// A keyed digest of everything that the Secret is made from; the same whether the object is slim or whole.
 pub fn inputs(object: &SealedSecret, digester: &Digester) -> String {
-    let spec = serde_json::to_vec(&object.spec).unwrap_or_default();
+    let mut spec = object.spec.clone();
+    slim_spec(&mut spec);
+    let spec = serde_json::to_vec(&spec).unwrap_or_default();
     let scope = Scope::of(object.annotations()).to_string();
     let (namespace, name, uid) =
         (object.namespace().unwrap_or_default(), object.name_any(), object.uid().unwrap_or_default());

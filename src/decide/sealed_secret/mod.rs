@@ -14,14 +14,16 @@ use crate::plan::{ObjectKey, SecretManifest};
 mod bounds;
 mod digests;
 mod settling;
+mod slim;
 mod templates;
 mod writing;
 
 pub use bounds::{Bounds, Danger};
 pub use digests::{inputs, outputs, outputs_of_live, outputs_of_merged, shape};
-pub use settling::{Knowledge, Notice, Settled, claim, has_templates, record, settle};
+pub use settling::{Knowledge, Notice, Settled, claim, has_templates, is_handled, record, settle, was_synced};
+pub use slim::{is_slim, slim};
 pub use templates::{Rendering, Rules};
-pub use writing::{Claim, Managers, Refusal, Step, Strays, plan, strays};
+pub use writing::{Claim, Managers, Refusal, Step, Strays, plan, set_by_peer, strays};
 
 /// How many failing items a message and the status name.
 const NAMED_ITEMS: usize = 20;
@@ -165,7 +167,8 @@ pub fn make(object: &SealedSecret, opened: &Opened, how: &Rendering) -> Result<M
     }
 }
 
-/// The same with what templates left to chance taken from the Secret that stands, as a hand-over finds it.
+/// The same with what templates left to chance taken from the Secret that stands, as a hand-over finds it: that of the keys
+/// which `keeps` says.
 ///
 /// # Errors
 ///
@@ -175,12 +178,13 @@ pub fn make_as_found(
     opened: &Opened,
     how: &Rendering,
     live: &BTreeMap<String, SecretBytes>,
+    keeps: impl Fn(&str) -> bool,
 ) -> Result<Made, Error> {
     let mut made = make(object, opened, how)?;
     let templates = object.spec.template.as_ref().and_then(|template| template.data.as_ref());
     let Some(templates) = templates.filter(|_| made.short.is_none() && !opened.old_form) else { return Ok(made) };
     for name in templates::left_to_chance(object, templates, &opened.items, how)? {
-        if let Some(value) = live.get(&name) {
+        if let Some(value) = live.get(&name).filter(|_| keeps(&name)) {
             made.secret.data.insert(name, value.clone());
         }
     }

@@ -1,11 +1,13 @@
 //! The whole decision about one Secret: what it should be, whose it is, and what to do.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
-use super::{Bounds, Danger, Error, Made, Opened, Refusal, Rendering, Rules, Step, make, make_as_found, owner, plan};
-use super::{Claim, Managers};
+use super::{Bounds, Claim, Danger, Error, Made, Managers, Opened, Refusal, Rendering, Rules, Step};
+use super::{make, make_as_found, owner, plan, set_by_peer};
 use crate::api::sealed_secret::{MANAGED, PATCH, SYNCED, SealedSecretRecord, TEMPLATE_RULES};
 use crate::api::{RECREATE, SealedSecret};
 use crate::decide::digest::Digester;
@@ -121,6 +123,18 @@ pub fn record(object: &SealedSecret) -> Option<&SealedSecretRecord> {
     object.status.as_ref()?.chancery.as_ref()
 }
 
+/// Whether the status speaks of the present generation, and well.
+pub fn is_handled(object: &SealedSecret) -> bool {
+    let status = object.status.as_ref();
+    was_synced(object) && status.is_some_and(|status| status.observed_generation == object.metadata.generation)
+}
+
+/// Whether the status speaks well, of whichever generation.
+pub fn was_synced(object: &SealedSecret) -> bool {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.type_ == SYNCED && condition.status == "True")
+}
+
 /// When this generation was first rendered: it was written down, or is about when the status was, or is now.
 fn rendered_at(object: &SealedSecret, now: Timestamp) -> Timestamp {
     let generation = object.metadata.generation;
@@ -137,7 +151,8 @@ fn rendered_at(object: &SealedSecret, now: Timestamp) -> Timestamp {
 }
 
 /// The Secret by the rules that count for it: what the annotation says, else the new ones, unless a Secret of ours was
-/// found as the old ones render it. A hand-over changes no password of anybody.
+/// found as the old ones render it. A hand-over changes no password of anybody: what the other controller was the last to
+/// render is kept, whichever version it is and whatever chance it drew.
 fn made(
     object: &SealedSecret,
     opened: &Opened,
@@ -145,33 +160,56 @@ fn made(
     known: &Knowledge,
 ) -> Result<(Made, Rules, Option<Rendering>), Error> {
     let rendering = |rules| Rendering { rules, at: rendered_at(object, known.now), digester: known.digester.clone() };
-    let by = |rules| make(object, opened, &rendering(rules));
     if !has_templates(object) || opened.old_form {
-        return Ok((by(Rules::New)?, Rules::New, None));
+        return Ok((make(object, opened, &rendering(Rules::New))?, Rules::New, None));
     }
     let new = rendering(Rules::New);
+    let ours = live.filter(|(_, claim)| claim.ownership == Ownership::Ours);
+    let found = ours.map(|(live, _)| Found::of(object, live, known.managers)).unwrap_or_default();
+    let by = |rules| match ours.filter(|_| !found.by_peer.is_empty()) {
+        Some((live, _)) => {
+            make_as_found(object, opened, &rendering(rules), &live.data, |key| found.by_peer.contains(key))
+        }
+        None => make(object, opened, &rendering(rules)),
+    };
     if let Some(rules) = object.annotations().get(TEMPLATE_RULES).map(|name| Rules::named(name).unwrap_or_default()) {
         return Ok((by(rules)?, rules, Some(new)));
+    }
+    if let Some((live, claim)) = ours.filter(|_| found.is_new || !found.by_peer.is_empty()) {
+        for rules in [Rules::New, Rules::Old] {
+            let keeps = |key: &str| found.is_new || found.by_peer.contains(key);
+            let made = make_as_found(object, opened, &rendering(rules), &live.data, keeps)?;
+            if plan(&made.secret, Some((live, claim)), known.managers, false) == Ok(Step::Keep) {
+                return Ok((made, rules, Some(new)));
+            }
+        }
     }
     if record(object).and_then(|record| record.rendering.as_ref()).is_some_and(|it| it.rules == Rules::Old.name()) {
         let (old, fresh) = (by(Rules::Old)?, by(Rules::New)?);
         let differ = old.secret.data != fresh.secret.data;
         return Ok(if differ { (old, Rules::Old, Some(new)) } else { (fresh, Rules::New, Some(new)) });
     }
-    // Met for the first time: a record of ours would name this very Secret.
-    let met = |live: &SecretValues| {
-        record(object).is_some_and(|record| Some(&record.target.uid) == live.metadata.uid.as_ref())
-    };
-    if let Some((live, claim)) = live.filter(|(live, claim)| claim.ownership == Ownership::Ours && !met(live)) {
-        for rules in [Rules::New, Rules::Old] {
-            let found = make_as_found(object, opened, &rendering(rules), &live.data)?;
-            let step = plan(&found.secret, Some((live, claim)), known.managers, false);
-            if step == Ok(Step::Keep) {
-                return Ok((found, rules, Some(new)));
-            }
-        }
-    }
     Ok((by(Rules::New)?, Rules::New, Some(new)))
+}
+
+/// What a Secret of ours that stands tells about who rendered it.
+#[derive(Default)]
+struct Found {
+    /// It is met for the first time: a record of ours would name it.
+    is_new: bool,
+    /// Keys that the other controller was the last to set, from what the object says now. A new generation that it has not
+    /// seen is rendered by us alone, with chance of its own.
+    by_peer: BTreeSet<String>,
+}
+
+impl Found {
+    fn of(object: &SealedSecret, live: &SecretValues, managers: Managers) -> Self {
+        let record = record(object).filter(|record| Some(&record.target.uid) == live.metadata.uid.as_ref());
+        let generation = record.and_then(|record| record.rendering.as_ref()).map(|rendering| rendering.generation);
+        let is_new = record.is_none();
+        let same = is_new || generation == object.metadata.generation;
+        Self { is_new, by_peer: if same { set_by_peer(live, managers) } else { BTreeSet::new() } }
+    }
 }
 
 /// Whether there is anything to render: that may take its time.
@@ -260,6 +298,63 @@ mod tests {
         assert_eq!(settled(templated, Some(&theirs)).unwrap().step, Step::Keep);
         let once = settled(templated, None).unwrap().made.secret.data;
         assert_eq!(once, settled(templated, None).unwrap().made.secret.data);
+    }
+
+    #[test]
+    fn what_the_other_controller_rendered_since_is_kept_at_a_return() {
+        const TEMPLATES: &str = r#"{ "b": "x{{ .b }}", "c": "{{ randAlphaNum 8 }}" }"#;
+        let returned = |generation: i64, rules: &str| {
+            let status = json!({ "chancery": {
+                "target": { "uid": "s" },
+                "rendering": { "generation": generation, "at": "1970-01-01T00:00:02Z", "rules": rules },
+            } });
+            sealed(|o| {
+                o["metadata"]["generation"] = 3.into();
+                o["spec"]["template"]["data"] = serde_json::from_str(TEMPLATES).unwrap();
+                o["status"] = status;
+            })
+        };
+        let standing = |manager: &str, b: &str, a: &str| {
+            let mut standing = live(&[("a", a), ("b", b), ("c", "drawn")]);
+            let entry = json!([{ "manager": manager, "operation": "Update", "fieldsV1": { "f:data": { "f:b": {}, "f:c": {} } } }]);
+            standing.metadata.managed_fields = serde_json::from_value(entry).unwrap();
+            standing
+        };
+        let cases = [
+            ("as 0.36 renders it", returned(3, "0.40"), standing("controller", "x2", "1"), true, "drawn", Rules::Old),
+            (
+                "as it was found before",
+                returned(3, "0.36"),
+                standing("controller", "x2", "1"),
+                true,
+                "drawn",
+                Rules::Old,
+            ),
+            ("as 0.40 renders it", returned(3, "0.36"), standing("controller", "2", "1"), true, "drawn", Rules::New),
+            (
+                "another key edited since",
+                returned(3, "0.36"),
+                standing("controller", "x2", "by hand"),
+                false,
+                "drawn",
+                Rules::Old,
+            ),
+            ("by somebody's hand", returned(3, "0.40"), standing("kubectl-edit", "2", "1"), false, "ours", Rules::New),
+            (
+                "from an earlier content",
+                returned(2, "0.40"),
+                standing("controller", "2", "1"),
+                false,
+                "ours",
+                Rules::New,
+            ),
+        ];
+        for (name, object, live, kept, drawn, rules) in cases {
+            let settled = settle(&object, &open(&object, &[&key()], true).unwrap(), Some(&live), &known()).unwrap();
+            assert_eq!((settled.step == Step::Keep, settled.rendering.unwrap().0), (kept, rules), "{name}");
+            let made = settled.made.secret.data["c"].expose();
+            assert_eq!(made == b"drawn", drawn == "drawn", "{name}");
+        }
     }
 
     #[test]

@@ -170,6 +170,11 @@ pub fn strays(wanted: &SecretManifest, live: &SecretValues, claim: Claim, manage
     }
 }
 
+/// Keys of the Secret whose values the controller in whose place we work was the last to set.
+pub fn set_by_peer(live: &SecretValues, managers: Managers) -> BTreeSet<String> {
+    Held::by(&live.metadata, |entry| is_peers(entry, managers)).data
+}
+
 /// Owners that must go: all others when the Secret is taken over, another controller when ours comes.
 fn stray_owners(wanted: &SecretManifest, live: &ObjectMeta, claim: Claim, takes_over: bool) -> Vec<usize> {
     let keeps: Vec<&str> = wanted.owner.iter().filter_map(|owner| owner["uid"].as_str()).collect();

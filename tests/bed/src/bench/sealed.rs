@@ -23,6 +23,12 @@ const OBJECTS: usize = 1000;
 const ITEMS: usize = 3;
 /// Set to another number of objects.
 const VARIABLE: &str = "CHANCERY_BENCH_OBJECTS";
+/// Set to a number of Secrets that are nobody's here, which lie in the cluster while we are measured.
+const FOREIGN: &str = "CHANCERY_BENCH_FOREIGN_SECRETS";
+/// Calls of the bench itself at a time, where it makes many objects.
+const AT_A_TIME: usize = 8;
+/// With more objects than this the reference is not measured beside us: it would take an hour.
+const MOST_FOR_THE_REFERENCE: usize = 2000;
 /// How often a hand edit is measured.
 const TIMES: usize = 20;
 /// Old keys, and objects sealed with the oldest of them.
@@ -34,17 +40,21 @@ type Figures = BTreeMap<&'static str, BTreeMap<&'static str, Value>>;
 
 /// Runs all of it and writes the figures down.
 pub(super) async fn run(tenant: &Tenant) -> Result<()> {
-    let objects = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(OBJECTS);
+    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<usize>().ok());
+    let (objects, foreign) = (number(VARIABLE).unwrap_or(OBJECTS), number(FOREIGN).unwrap_or(0));
     let mut bench = Bench::new(tenant).await?;
     bench.make_a_key().await?;
+    make_foreign_secrets(tenant, foreign).await?;
     bench.ours(objects).await?;
-    if bed::namespaces::inside() {
+    if objects > MOST_FOR_THE_REFERENCE {
+        say("the reference is not run with so many objects");
+    } else if bed::namespaces::inside() {
         bench.reference(objects).await?;
     } else {
         say("the reference needs the bed's namespaces: not run");
     }
     bench.the_oldest_of_many_keys().await?;
-    bench.tell(objects)
+    bench.tell(objects, foreign)
 }
 
 struct Bench<'a> {
@@ -72,7 +82,11 @@ impl<'a> Bench<'a> {
                 "subjects": [{ "kind": "ServiceAccount", "name": "reference", "namespace": tenant.keys }],
             }))
             .await?;
-        let operator = tenant.operator(&["--controllers=sealed-secrets", "--log=warn", "--key-renew-period=0"]).await?;
+        cluster.namespace(&foreign_place(tenant)).await?;
+        // The Secrets of others are watched, too.
+        let namespaces = format!("--namespaces={},{},{}", tenant.work, tenant.keys, foreign_place(tenant));
+        let flags = ["--controllers=sealed-secrets", "--log=warn", "--key-renew-period=0"];
+        let operator = tenant.operator(&flags).await?.replacing("--namespaces=", &namespaces);
         Ok(Self { tenant, operator, figures: Figures::new() })
     }
 
@@ -116,7 +130,7 @@ impl<'a> Bench<'a> {
         self.put("new: RSA operations", running.metric("chancery_key_unwraps_total").await?.into());
         self.put("new: calls", calls(&mark, &self.operator.user)?);
         tokio::time::sleep(Duration::from_secs(7)).await;
-        self.put("memory with all objects, MiB", mib(running.memory()?));
+        self.put("memory after the first sync, MiB", mib(running.memory()?));
         self.heal(&place).await?;
         tokio::time::sleep(Duration::from_secs(7)).await;
         ensure!(running.stop(), "it does not stop");
@@ -136,6 +150,8 @@ impl<'a> Bench<'a> {
         self.put("restart: RSA operations", running.metric("chancery_key_unwraps_total").await?.into());
         self.put("restart: CPU of the process, s", cpu(running.id())?.into());
         self.put("restart: calls", calls(&mark, &self.operator.user)?);
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        self.put("memory after a restart, idle, MiB", mib(running.memory()?));
         running.kill();
 
         edit(self.tenant, &place, &last).await?;
@@ -184,7 +200,7 @@ impl<'a> Bench<'a> {
         tokio::time::sleep(Duration::from_secs(3)).await;
         self.put_theirs("new: CPU of the process, s", cpu(running.id())?.into());
         self.put_theirs("new: calls", calls(&mark, &user)?);
-        self.put_theirs("memory with all objects, MiB", mib(memory(running.id())?));
+        self.put_theirs("memory after the first sync, MiB", mib(memory(running.id())?));
         let mut deletions = Vec::new();
         for number in 0..TIMES {
             let started = Instant::now();
@@ -225,7 +241,9 @@ impl<'a> Bench<'a> {
         let oldest = self.published().await?;
         let mut newest = String::new();
         for number in 1..KEYS {
-            // Made by the operator itself, one after the other: their certificates differ by a second at least.
+            // Made by the operator itself, one after the other. A certificate's time has whole seconds, and of two of one
+            // second the first goes on sealing.
+            tokio::time::sleep(Duration::from_millis(1100)).await;
             let running = self.operator.clone().with("--key-cutoff-time=Fri, 01 Jan 2100 00:00:00 +0000").start()?;
             let started = Instant::now();
             while served(&self.operator.url).await? == newest || number_of_keys(self.tenant).await? <= number {
@@ -267,9 +285,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Prints a table and writes the same as JSON.
-    fn tell(&self, objects: usize) -> Result<()> {
+    fn tell(&self, objects: usize, foreign: usize) -> Result<()> {
         say(format!(
-            "\n{objects} objects × {ITEMS} items, RSA-4096, one run; the reference's client limit is lifted\n"
+            "\n{objects} objects × {ITEMS} items, {foreign} foreign Secrets, RSA-4096, one run; the reference's client limit is lifted\n"
         ));
         say(format!("{:64} {:>14} {:>14}", "", "chancery", "reference"));
         for (figure, values) in &self.figures {
@@ -282,7 +300,7 @@ impl<'a> Bench<'a> {
             }
         }
         let file = self.tenant.bed.checkout.join("target/bench-sealed.json");
-        let all = json!({ "objects": objects, "items": ITEMS, "figures": self.figures });
+        let all = json!({ "objects": objects, "items": ITEMS, "foreignSecrets": foreign, "figures": self.figures });
         std::fs::write(&file, serde_json::to_vec_pretty(&all)?)?;
         say(format!("\nwritten to {}", relative(&file, &self.tenant.bed.checkout)));
         Ok(())
@@ -295,6 +313,10 @@ fn relative(file: &Path, folder: &Path) -> String {
 
 fn reference_place(tenant: &Tenant) -> String {
     format!("{}-reference", tenant.work)
+}
+
+fn foreign_place(tenant: &Tenant) -> String {
+    format!("{}-foreign", tenant.work)
 }
 
 fn old_place(tenant: &Tenant) -> String {
@@ -321,6 +343,25 @@ fn api(tenant: &Tenant, kind: &str, place: &str) -> Api<DynamicObject> {
     Api::namespaced_with(tenant.cluster.client(), place, &resource)
 }
 
+/// Makes Secrets that are nobody's here.
+async fn make_foreign_secrets(tenant: &Tenant, number: usize) -> Result<()> {
+    let (api, place) = (api(tenant, "Secret", &foreign_place(tenant)), foreign_place(tenant));
+    let made = futures::stream::iter(0..number).map(|number| {
+        let (api, place) = (api.clone(), place.clone());
+        async move {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+                "metadata": { "name": format!("foreign-{number:05}"), "namespace": place, "labels": { "app": "somebody" } },
+                "data": { "value": "dmFsdWU=" },
+            });
+            api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+            anyhow::Ok(())
+        }
+    });
+    let results: Vec<Result<()>> = made.buffer_unordered(AT_A_TIME).collect().await;
+    results.into_iter().collect()
+}
+
 /// Makes the objects while nobody looks.
 async fn make_objects(tenant: &Tenant, place: &str, certificate: &Certificate, objects: usize) -> Result<()> {
     let api = api(tenant, "SealedSecret", place);
@@ -341,7 +382,7 @@ async fn make_objects(tenant: &Tenant, place: &str, certificate: &Certificate, o
             anyhow::Ok(())
         }
     });
-    let results: Vec<Result<()>> = made.buffer_unordered(8).collect().await;
+    let results: Vec<Result<()>> = made.buffer_unordered(AT_A_TIME).collect().await;
     results.into_iter().collect()
 }
 
