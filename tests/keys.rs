@@ -27,6 +27,7 @@ async fn a_key_is_made_on_first_start_as_the_reference_makes_it_and_used_afterwa
     assert_eq!(made[0]["type"], "kubernetes.io/tls");
     assert!(value(&made[0], "tls.key").starts_with("-----BEGIN RSA PRIVATE KEY-----"));
     assert_eq!(value(&made[0], "tls.crt").as_bytes(), first);
+    assert_eq!(running.log().matches("\"makes a sealing key\"").count(), 1, "no second one is begun");
     running.kill();
     let _running = operator.start().unwrap();
     assert_eq!(std::fs::read(certificate(&tenant, &operator.url).await).unwrap(), first);

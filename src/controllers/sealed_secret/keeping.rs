@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::orders::Orders;
 use super::{SealedSecrets, key_of};
-use crate::api::KeyReport;
 use crate::api::key_report::{self, GENERATE_KEY, LAST_BACKUP, RENEW_KEY};
+use crate::api::sealed_secret::SYNCED;
+use crate::api::{KeyReport, SealedSecret};
 use crate::args::sealed_secrets::{KeyOrder, SealedSecrets as Flags};
-use crate::cluster::{KeyPolicy, Seen, Watched};
+use crate::cluster::{Birth, KeyPolicy, Seen, Watched};
 use crate::decide::sealed_secret::{is_handled, was_synced};
 use crate::decide::sealing_keys as decide;
 use crate::plan::ObjectKey;
@@ -193,9 +194,16 @@ impl Keeper {
         let needed_before = store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
         let ordered = orders.has(GENERATE_KEY);
         let asked = context.settings.generate_key || ordered;
+        let mut changes = keys.changes();
+        changes.borrow_and_update();
         match keys.give_birth(&context.cluster, needed_before, asked).await {
-            Ok(_) if ordered => orders.tick_off(keys, &context.cluster, GENERATE_KEY).await,
-            Ok(_) => {}
+            Ok(Birth::Made) => {
+                if ordered {
+                    orders.tick_off(keys, &context.cluster, GENERATE_KEY).await;
+                }
+                until_told(changes).await;
+            }
+            Ok(Birth::Refused) => {}
             Err(error) => tracing::warn!(%error, "a sealing key could not be made and will be"),
         }
     }
@@ -210,17 +218,17 @@ impl Keeper {
                 if let Some(orders) = orders {
                     orders.tick_off(keys, &context.cluster, RENEW_KEY).await;
                 }
-                // Not before the watch has told of it, or it would look as if one were still due.
-                let _ = tokio::time::timeout(TRY_AGAIN, changes.changed()).await;
+                until_told(changes).await;
             }
             Err(error) => tracing::warn!(%error, "a new sealing key could not be made and will be"),
         }
     }
 
-    /// What waits for a key: all that is not as it should be.
+    /// What waits for a key: all that is not as it should be, but for what waits for somebody to take his Secret away.
     fn wake(&self) {
+        let waits = |object: &&SealedSecret| !is_handled(object) && reason(object) != Some("Unmanaged");
         for object in self.controller.store.all() {
-            if let Some(waiting) = object.0.as_ref().ok().filter(|object| !is_handled(object)) {
+            if let Some(waiting) = object.0.as_ref().ok().filter(waits) {
                 self.queue.push(key_of(waiting), Class::Woken);
             }
         }
@@ -240,4 +248,15 @@ impl Keeper {
     fn report_key(&self) -> ObjectKey {
         ObjectKey::new(self.controller.context.cluster.namespace(), key_report::NAME)
     }
+}
+
+/// Waits until the watch has told of a key that was made, or it would look as if one were still due.
+async fn until_told(mut changes: watch::Receiver<u64>) {
+    let _ = tokio::time::timeout(TRY_AGAIN, changes.changed()).await;
+}
+
+/// Why an object is not as it should be.
+fn reason(object: &SealedSecret) -> Option<&str> {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().find(|condition| condition.type_ == SYNCED)?.reason.as_deref()
 }
