@@ -94,6 +94,12 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// What was deleted, and is not forgotten yet.
+    #[error("{key} was deleted in the store and still holds its name: recover it there, or purge it")]
+    Leaving {
+        /// The key.
+        key: String,
+    },
     /// An answer that cannot be used.
     #[error("the store's answer to {key} cannot be used: {why}")]
     Malformed {
@@ -155,6 +161,7 @@ impl Classify for Error {
             Self::Busy { .. } => "Busy",
             Self::Conflict { .. } => "Conflict",
             Self::NotManaged { .. } => "NotManaged",
+            Self::Leaving { .. } => "NameTaken",
             Self::Malformed { .. } => "Malformed",
             Self::Configuration(_) => "InvalidConfiguration",
             Self::Value { .. } => "InvalidValue",

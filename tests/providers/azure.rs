@@ -19,6 +19,8 @@ const PAGE: usize = 2;
 #[derive(Default)]
 pub(super) struct Azure {
     secrets: Mutex<BTreeMap<String, Vec<(String, Value)>>>,
+    /// Those that can be recovered: their names are not free.
+    deleted: Mutex<Vec<String>>,
     /// Its own address stands in what it answers.
     url: OnceLock<String>,
 }
@@ -73,6 +75,9 @@ impl Azure {
                     None => refusal(404, "SecretNotFound"),
                 }
             }
+            ("PUT", ["secrets", name]) if self.deleted.lock().unwrap().iter().any(|deleted| deleted == name) => {
+                refusal(409, "Conflict")
+            }
             ("PUT", ["secrets", name]) => {
                 let body = asked.json();
                 let version = (body["value"].as_str().unwrap_or_default().to_owned(), body["tags"].clone());
@@ -81,7 +86,10 @@ impl Azure {
                 self.bundle(name, versions.len(), &version)
             }
             ("DELETE", ["secrets", name]) => match secrets.remove(*name) {
-                Some(_) => Reply::json(200, &json!({ "recoveryId": format!("{}/deletedsecrets/{name}", self.url()) })),
+                Some(_) => {
+                    self.deleted.lock().unwrap().push((*name).to_owned());
+                    Reply::json(200, &json!({ "recoveryId": format!("{}/deletedsecrets/{name}", self.url()) }))
+                }
                 None => refusal(404, "SecretNotFound"),
             },
             ("GET", ["certificates", "tls"]) => {

@@ -4,7 +4,7 @@ use base64::Engine;
 use bed::Bed;
 use serde_json::{Value, json};
 
-use super::{EXTERNAL, ONLY, STORE, assert_values, cause, data, external, ready, store};
+use super::{EXTERNAL, ONLY, STORE, assert_values, cause, data, external, ready, secret, store};
 
 #[tokio::test]
 async fn another_namespace_is_read_with_the_rights_of_an_account() {
@@ -44,6 +44,18 @@ async fn another_namespace_is_read_with_the_rights_of_an_account() {
     // Without an address it is the cluster that we run in.
     store(&tenant, "own", &provider(&json!({}), "reader")).await;
     store(&tenant, "nobody", &provider(&server, "nobody")).await;
+    // A token of the account, and an administrator's kubeconfig with its certificate.
+    let login = json!({
+        "token": tenant.cluster.token(&tenant.work, "reader").await.unwrap(),
+        "config": std::fs::read_to_string(&tenant.bed.kubeconfig).unwrap(),
+    });
+    secret(&tenant, "login", &login).await;
+    let token = json!({ "token": { "bearerToken": { "name": "login", "key": "token" } } });
+    let by_token = json!({ "kubernetes": { "remoteNamespace": other, "server": server, "auth": token } });
+    store(&tenant, "token", &by_token).await;
+    let by_config =
+        json!({ "kubernetes": { "remoteNamespace": other, "authRef": { "name": "login", "key": "config" } } });
+    store(&tenant, "config", &by_config).await;
     let _running = tenant.operator(&ONLY).await.unwrap().start().unwrap();
 
     external(
@@ -63,6 +75,11 @@ async fn another_namespace_is_read_with_the_rights_of_an_account() {
     external(&tenant, "extract", "own", &json!({ "dataFrom": [{ "extract": { "key": "db", "property": "json" } }] }))
         .await;
     assert_values(&tenant, "extract", &[("a", r#"{"b":[1,2]}"#)]).await;
+
+    for name in ["token", "config"] {
+        external(&tenant, name, name, &data(&[("user", "db", json!({ "property": "user" }))])).await;
+        assert_values(&tenant, name, &[("user", "orla")]).await;
+    }
 
     external(&tenant, "missing", "kube", &data(&[("k", "nope", json!({ "property": "x" }))])).await;
     assert_eq!(cause(&ready(&tenant, EXTERNAL, "missing", "False").await), "NotFound");

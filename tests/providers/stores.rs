@@ -12,7 +12,7 @@ use super::azure::{self, Azure};
 use super::google::{self, Google};
 use super::{EXTERNAL, ONLY, aws, cause, external, ready, secret, store};
 
-const PUSH: &str = "external-secrets.io/v1alpha1 PushSecret";
+pub(super) const PUSH: &str = "external-secrets.io/v1alpha1 PushSecret";
 
 /// Version 1 and 2 of OpenBao's engine, both services of moto, the fakes of Google and Azure, the API server.
 const STORES: [&str; 7] = ["one", "two", "sm", "ps", "gcp", "azure", "kube"];
@@ -58,6 +58,8 @@ async fn furnish(tenant: &Tenant) -> Fakes {
         let custom = json!({ "custom_metadata": tags(tagged) });
         vault.call("POST", &format!("{id}-two/metadata/{name}"), Some(custom)).await.unwrap();
     }
+    // From now on whoever writes must say what is to be there.
+    vault.call("POST", &format!("{id}-two/config"), Some(json!({ "cas_required": true }))).await.unwrap();
 
     let moto = tenant.bed.aws().await.unwrap();
     let keys = json!({ "secretRef": { "accessKeyIDSecretRef": of("id"), "secretAccessKeySecretRef": of("key") } });
@@ -127,7 +129,7 @@ async fn start(tenant: &Tenant, fakes: &Fakes) -> bed::operator::Running {
 }
 
 /// Makes a PushSecret of the Secret `source`: pairs of a key there and a property of `remote`.
-async fn push(tenant: &Tenant, name: &str, store: &str, remote: &str, pairs: &[(&str, &str)], more: &Value) {
+pub(super) async fn push(tenant: &Tenant, name: &str, store: &str, remote: &str, pairs: &[(&str, &str)], more: &Value) {
     let entry = |(key, property): &(&str, &str)| json!({ "match": { "secretKey": key, "remoteRef": { "remoteKey": remote, "property": property } } });
     let mut object = json!({
         "apiVersion": "external-secrets.io/v1alpha1", "kind": "PushSecret",
@@ -230,6 +232,10 @@ async fn every_store_takes_what_is_pushed_and_keeps_what_others_made() {
         assert_stands(&tenant, name, "kept", &[("p", "one")]).await;
         assert_stands(&tenant, name, "other", &[("k", "other")]).await;
     }
+    // Azure keeps what was deleted for a while, and its name with it.
+    push(&tenant, "again", "azure", "pushed", &[("p", "p")], &json!({})).await;
+    let told = crate::support::message(&ready(&tenant, PUSH, "again", "False").await, "Ready");
+    assert!(told.contains("still holds its name"), "{told}");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! A web service (a fake) as a store.
 
 use bed::Bed;
-use bed::fake::{Fake, Reply};
+use bed::fake::{Asked, Fake, Reply};
 use serde_json::json;
 
-use super::{EXTERNAL, ONLY, STORE, assert_values, cause, data, external, ready, store};
+use super::stores::{PUSH, push};
+use super::{EXTERNAL, ONLY, STORE, assert_values, cause, data, external, ready, secret, store};
 
 #[tokio::test]
 async fn a_web_service_is_asked_by_templates_and_never_followed_elsewhere() {
@@ -13,6 +14,7 @@ async fn a_web_service_is_asked_by_templates_and_never_followed_elsewhere() {
         "/v/db" if asked.authorization == "Bearer word" => {
             Reply::json(200, &json!({ "data": { "user": "orla", "list": ["a", "b"], "port": 5432 } }))
         }
+        "/sink/db" if asked.authorization == "Bearer word" => Reply { status: 204, ..Reply::default() },
         "/v/db" => Reply { status: 403, ..Reply::default() },
         "/v/moved" => Reply {
             status: 302,
@@ -38,6 +40,12 @@ async fn a_web_service_is_asked_by_templates_and_never_followed_elsewhere() {
     };
     let url = format!("{}/v/{{{{ .remoteRef.key }}}}?p={{{{ .remoteRef.property }}}}", fake.url);
     store(&tenant, "web", &webhook(url.clone(), "api", "$.data.{{ .remoteRef.property }}")).await;
+    let mut sink = webhook(format!("{}/sink/{{{{ .remoteRef.remoteKey }}}}", fake.url), "api", "$");
+    sink["webhook"]["method"] = "POST".into();
+    sink["webhook"]["body"] = r#"{"pushed":"{{ .remoteRef.value }}"}"#.into();
+    store(&tenant, "sink", &sink).await;
+    secret(&tenant, "source", &json!({ "p": "one" })).await;
+    push(&tenant, "sink", "sink", "db", &[("p", "p")], &json!({})).await;
     store(&tenant, "map", &webhook(url.clone(), "api", "$.data")).await;
     store(&tenant, "unlabelled", &webhook(url, "other", "$")).await;
     store(&tenant, "metadata", &webhook("http://169.254.169.254/{{ .remoteRef.key }}".to_owned(), "api", "$")).await;
@@ -63,5 +71,8 @@ async fn a_web_service_is_asked_by_templates_and_never_followed_elsewhere() {
     }
     let told = crate::support::message(&ready(&tenant, STORE, "unlabelled", "False").await, "Ready");
     assert!(told.contains("external-secrets.io/type=webhook"), "{told}");
+    ready(&tenant, PUSH, "sink", "True").await;
+    let is_pushed = |asked: &Asked| asked.method == "POST" && asked.body == r#"{"pushed":"one"}"#;
+    assert!(fake.asked().iter().any(is_pushed), "{:?}", fake.asked());
     assert!(fake.asked().iter().all(|asked| !asked.target.contains("latest")));
 }

@@ -281,11 +281,8 @@ where
     match error {
         SdkError::ServiceError(refusal) => {
             let code = refusal.err().code().unwrap_or_default();
-            let is_leaving = refusal.err().message().is_some_and(|message| message.contains("marked for deletion"));
-            if is_leaving {
-                return Error::NotFound { key: key.to_owned() };
-            }
-            refused(code, refusal.raw().status(), key, role)
+            let of_deletion = refusal.err().message().and_then(|message| of_deletion(message, key));
+            of_deletion.unwrap_or_else(|| refused(code, refusal.raw().status(), key, role))
         }
         SdkError::DispatchFailure(failure) => {
             let cause = failure.as_connector_error();
@@ -299,6 +296,18 @@ where
         }
         _ => Error::Malformed { key: key.to_owned(), why: "it is not what AWS's API defines" },
     }
+}
+
+/// Of a secret that is being deleted Secrets Manager speaks in its words only: it is read no more, and its name is not free.
+fn of_deletion(message: &str, key: &str) -> Option<Error> {
+    let key = key.to_owned();
+    if message.contains("scheduled for deletion") {
+        return Some(Error::Leaving { key });
+    }
+    ["marked for deletion", "marked deleted"]
+        .iter()
+        .any(|words| message.contains(words))
+        .then_some(Error::NotFound { key })
 }
 
 /// The status of a raw answer.
@@ -340,6 +349,22 @@ mod tests {
         let expected =
             [("team", "kelp"), ("esoNamespace", "shop"), ("esoStoreName", "s"), ("esoStoreKind", "ClusterSecretStore")];
         assert_eq!(tags, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_secret_that_is_being_deleted_is_gone_and_holds_its_name() {
+        use crate::error::Classify;
+        for (message, reason) in [
+            ("You can't perform this operation on the secret because it was marked for deletion.", Some("NotFound")),
+            ("You tried to perform the operation on a secret that's currently marked deleted.", Some("NotFound")),
+            (
+                "You can't create this secret because a secret with this name is already scheduled for deletion.",
+                Some("NameTaken"),
+            ),
+            ("The parameter is wrong.", None),
+        ] {
+            assert_eq!(of_deletion(message, "k").as_ref().map(Classify::reason), reason, "{message}");
+        }
     }
 
     #[test]

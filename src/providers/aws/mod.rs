@@ -41,6 +41,7 @@ fn refused(code: &str, status: u16, key: &str, role: Option<&str>) -> Error {
         "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" | "InvalidResourceId" => {
             Error::NotFound { key: key.to_owned() }
         }
+        "ResourceExistsException" | "ParameterAlreadyExists" => Error::Conflict { key: key.to_owned() },
         "AccessDeniedException"
         | "AccessDenied"
         | "UnrecognizedClientException"
@@ -85,6 +86,7 @@ mod tests {
         for (code, status, reason) in [
             ("ResourceNotFoundException", 400, "NotFound"),
             ("", 404, "StoreError"),
+            ("ResourceExistsException", 400, "Conflict"),
             ("AccessDeniedException", 400, "PermissionDenied"),
             ("", 403, "PermissionDenied"),
             ("ThrottlingException", 400, "Throttled"),

@@ -338,7 +338,14 @@ impl Writer for AzureKvProvider {
         }
         let before = standing.map(|(value, _)| value);
         let wanted = value.merged(before.as_ref(), reference)?;
-        if before.as_ref() == Some(&wanted) { Ok(()) } else { self.set(name, &wanted, tags).await }
+        if before.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        match self.set(name, &wanted, tags).await {
+            // Not to be found, and not free either.
+            Err(Error::Conflict { key }) if before.is_none() => Err(Error::Leaving { key }),
+            outcome => outcome,
+        }
     }
 
     async fn delete(&self, reference: &PushRef) -> Result<(), Error> {
