@@ -20,9 +20,12 @@ struct Terminal {
 
 impl Terminal {
     fn open(folder: &Path, line: &str) -> Self {
-        let line = format!("{} {line}", env!("CARGO_BIN_EXE_seal"));
+        Self::run(folder, &format!("{} {line}", env!("CARGO_BIN_EXE_seal")))
+    }
+
+    fn run(folder: &Path, line: &str) -> Self {
         let mut child = Command::new("script")
-            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .args(["--quiet", "--return", "--command", line, "/dev/null"])
             .current_dir(folder)
             .env("HOME", "/nonexistent")
             .env("NO_COLOR", "1")
@@ -84,14 +87,17 @@ fn a_first_secret_is_asked_for_and_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let line = format!("new db-login -n shop --cert {}/a2048.crt -w db.yaml", keys());
     let mut terminal = Terminal::open(folder.path(), &line);
-    terminal.expect("name and namespace are locked in").expect("key: ").type_line("username");
+    terminal.expect("db-login in shop, scope strict (name and namespace are locked in)");
+    terminal.expect("key: ").type_line("username");
     terminal.expect("username (hidden)").type_line("tide-and-time");
     terminal.expect("········").expect("13 bytes").expect("next key (empty to finish): ");
     assert!(!terminal.seen.contains("tide-and-time"), "{}", terminal.seen);
-    terminal.type_line("");
+    terminal.type_line("password");
+    terminal.expect("password (hidden)").type_line("a value that is longer");
+    terminal.expect("password: ········  (22 bytes)").expect("next key (empty to finish): ").type_line("");
     let (code, seen) = terminal.end();
     assert_eq!(code, 0, "{seen}");
-    assert!(seen.contains("sealed 1 item"), "{seen}");
+    assert!(seen.contains("sealed 2 items for "), "{seen}");
     let written = std::fs::read_to_string(folder.path().join("db.yaml")).unwrap();
     assert!(written.contains("username: AQ") && !written.contains("tide-and-time"), "{written}");
 }
@@ -129,4 +135,37 @@ fn values_come_back_in_a_disaster_and_only_after_the_files_name() {
         .unwrap();
     assert_eq!(piped.status.code(), Some(2));
     assert!(piped.stdout.is_empty(), "a pipe gets no values");
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it_and_nothing_is_written() {
+    for (name, typed) in
+        [("at the first key", &[][..]), ("at a value", &["username"]), ("at the next key", &["username", "tide"])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        // As under `nohup`: no signal ends it.
+        let line = format!(
+            "sh -c 'trap \"\" HUP; echo $$ > pid.tmp; mv pid.tmp pid; exec {} new db -n shop --cert {}/a2048.crt -w db.yaml'",
+            env!("CARGO_BIN_EXE_seal"),
+            keys()
+        );
+        let mut terminal = Terminal::run(folder.path(), &line);
+        terminal.expect("key: ");
+        for (typed, next) in typed.iter().zip(["(hidden): ", "next key"]) {
+            terminal.type_line(typed).expect(next);
+        }
+        let process = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+        let process = Path::new("/proc").join(process.trim());
+        assert!(process.exists(), "{name}");
+        terminal.child.kill().unwrap();
+        terminal.child.wait().unwrap();
+        let started = Instant::now();
+        // What nobody waits for any more stays as a zombie where there is no init.
+        let runs = || std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        while runs() {
+            assert!(started.elapsed() < PATIENCE, "{name}: it still runs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(!folder.path().join("db.yaml").exists(), "{name}");
+    }
 }

@@ -54,6 +54,8 @@ pub(crate) const PLAINTEXT: u8 = 8;
 pub(crate) const NOTHING_CHANGED: u8 = 9;
 /// Waiting took too long.
 pub(crate) const TIMED_OUT: u8 = 10;
+/// Ctrl-C, as shells count it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 codes! {
     NotReadable = "E0101", BAD_INPUT, "a file cannot be read or written";

@@ -82,7 +82,9 @@ pub(crate) fn can_ask(no_input: bool) -> bool {
 pub(crate) fn ask(question: &str) -> Result<String, CommandError> {
     let _ = write!(std::io::stderr(), "{question}");
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(gone)?;
+    if std::io::stdin().read_line(&mut line).map_err(gone)? == 0 {
+        return Err(gone(std::io::ErrorKind::UnexpectedEof.into()));
+    }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -8,6 +8,7 @@ use seal::Encoding;
 use super::codes::Code;
 use super::console::say;
 use super::error::CommandError;
+use super::interrupt::Temporary;
 
 /// Largest input, in bytes: a Secret holds a mebibyte, base64 and many documents included this is generous.
 const LARGEST_INPUT: u64 = 64 << 20;
@@ -135,17 +136,15 @@ fn replace(path: &Path, product: &[u8], mode: Option<u32>) -> Result<(), Command
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = target.file_name().and_then(|name| name.to_str()).unwrap_or("sealed");
     let draft = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = create(&draft, mode).and_then(|mut file| {
+    let written = Temporary::make(draft, |draft| create(draft, mode)).and_then(|(draft, mut file)| {
         file.write_all(product)?;
         if let (Ok(known), None) = (std::fs::metadata(&target), mode) {
             file.set_permissions(known.permissions())?;
         }
-        file.sync_all()
+        file.sync_all()?;
+        std::fs::rename(draft.path(), &target)
     });
-    written.and_then(|()| std::fs::rename(&draft, &target)).map_err(|error| {
-        let _ = std::fs::remove_file(&draft);
-        cannot_write(path, &error)
-    })
+    written.map_err(|error| cannot_write(path, &error))
 }
 
 /// Makes a new file, on Unix with this mode.

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod generate;
 mod git;
+mod interrupt;
 mod io;
 mod kubeseal;
 mod objects;
@@ -75,7 +76,7 @@ fn mode(arguments: &[OsString]) -> Mode {
     if program == "kubeseal" {
         return Mode::Kubeseal;
     }
-    let command = verbs::command();
+    let flags = verbs::flags();
     let mut words = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
     let mut first = true;
     while let Some(word) = words.next() {
@@ -83,10 +84,10 @@ fn mode(arguments: &[OsString]) -> Mode {
             break;
         }
         if !word.starts_with('-') || word == "-" {
-            if first || word == "help" || command.find_subcommand(&*word).is_some() {
+            if first || word == "help" || verbs::is_verb(&word) {
                 return Mode::Seal;
             }
-        } else if takes_value(&command, &word) {
+        } else if takes_value(&flags, &word) {
             words.next();
         }
         first = false;
@@ -95,7 +96,7 @@ fn mode(arguments: &[OsString]) -> Mode {
 }
 
 /// Whether the next argument is this flag's value, for flags that may stand before a verb.
-fn takes_value(command: &clap::Command, flag: &str) -> bool {
+fn takes_value(flags: &clap::Command, flag: &str) -> bool {
     const KUBESEALS: [&str; 10] = [
         "--secret-file",
         "--sealed-secret-file",
@@ -111,7 +112,7 @@ fn takes_value(command: &clap::Command, flag: &str) -> bool {
     if flag.contains('=') {
         return false;
     }
-    let known = command.get_arguments().find(|argument| match flag.strip_prefix("--") {
+    let known = flags.get_arguments().find(|argument| match flag.strip_prefix("--") {
         Some(long) => argument.get_long() == Some(long),
         None => flag.len() == 2 && argument.get_short() == flag.chars().nth(1),
     });

@@ -5,32 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::codes::Code;
 use super::error::CommandError;
+use super::interrupt::Temporary;
 use super::io;
 
-/// From here on no signal ends the process while a private copy lies around: whoever runs beside us (an editor) gets it,
-/// too, ends, and then the copy goes. Holds for as long as what it returns.
-#[cfg(unix)]
-pub(crate) fn outlive_signals() -> Result<tokio::runtime::Runtime, CommandError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = super::cluster::runtime()?;
-    let entered = runtime.enter();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
-        // What listens may go: the handler stays.
-        drop(signal(kind).map_err(|error| CommandError::new(format!("cannot listen for signals: {error}")))?);
-    }
-    drop(entered);
-    Ok(runtime)
-}
-
-/// Elsewhere the console does not end who waits for an editor.
-#[cfg(not(unix))]
-pub(crate) fn outlive_signals() -> Result<(), CommandError> {
-    Ok(())
-}
-
-/// A file in a folder of its own, both gone when this is dropped.
+/// A file in a folder of its own, both gone when this is dropped or a signal ends the process.
 pub(crate) struct PrivateFile {
-    folder: PathBuf,
+    _folder: Temporary,
     file: PathBuf,
 }
 
@@ -49,10 +29,10 @@ impl PrivateFile {
         };
         let number: u64 = rand::random();
         let folder = place.join(format!("seal-{}-{number:x}", std::process::id()));
-        private_folder(&folder).map_err(cannot)?;
-        let made = Self { file: folder.join(name), folder };
-        io::create(&made.file, Some(0o600)).and_then(|mut file| file.write_all(content)).map_err(cannot)?;
-        Ok(made)
+        let (folder, ()) = Temporary::make(folder, private_folder).map_err(cannot)?;
+        let file = folder.path().join(name);
+        io::create(&file, Some(0o600)).and_then(|mut file| file.write_all(content)).map_err(cannot)?;
+        Ok(Self { _folder: folder, file })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -62,18 +42,6 @@ impl PrivateFile {
     /// Reads it; an editor may have put another file in its place.
     pub(crate) fn read(&self) -> Result<String, CommandError> {
         io::read(Some(&self.file))
-    }
-}
-
-impl Drop for PrivateFile {
-    fn drop(&mut self) {
-        // Backup and swap files of the editor go with the folder; what was written is overwritten first.
-        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if let Ok(length) = entry.metadata().map(|known| known.len()) {
-                let _ = std::fs::write(entry.path(), vec![0; usize::try_from(length).unwrap_or_default()]);
-            }
-        }
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use crate::command::codes::{self, Code};
 use crate::command::context::Context;
 use crate::command::error::CommandError;
-use crate::command::private::{PrivateFile, outlive_signals};
+use crate::command::interrupt;
+use crate::command::private::PrivateFile;
 use crate::command::target::Target;
 
 /// What stands for a value that is there.
@@ -36,11 +37,10 @@ impl Edit {
         target.check_place()?;
         let chosen = context.certificate(Some(&self.file), false)?;
         let editor = editor()?;
-        let _listening = outlive_signals()?;
         let copy = PrivateFile::create(self.on_disk, "values.yaml", page(&target).as_bytes())?;
         let program = editor.split_whitespace().next().unwrap_or_default();
         context.tell(&format!("opening {program} on a private copy (existing values show as {SEALED})"));
-        run(&editor, copy.path())?;
+        run(context, &editor, copy.path())?;
         let wanted = read(&copy)?;
         let kept = |key: &str| wanted.get(key).is_some_and(Option::is_none);
         let mut changes = Vec::new();
@@ -141,7 +141,7 @@ fn on_path(program: &str) -> bool {
 }
 
 /// `$EDITOR` is a command line of the shell's.
-fn run(editor: &str, file: &Path) -> Result<(), CommandError> {
+fn run(context: &Context, editor: &str, file: &Path) -> Result<(), CommandError> {
     let failed = |why: String| {
         CommandError::coded(Code::NoEditor, format!("the editor {editor:?} {why}")).help("nothing was written")
     };
@@ -158,8 +158,12 @@ fn run(editor: &str, file: &Path) -> Result<(), CommandError> {
         command.args(words).arg(file);
         command
     };
-    match command.status() {
+    match interrupt::run(&mut command) {
         Ok(status) if status.success() => Ok(()),
+        Ok(_) if interrupt::heard() => {
+            context.tell("interrupted, nothing was written");
+            Err(CommandError::silent(codes::INTERRUPTED))
+        }
         Ok(status) => Err(failed(format!("ended with {status}"))),
         Err(error) => Err(failed(format!("cannot be started: {error}"))),
     }

@@ -100,6 +100,16 @@ pub(crate) fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
+/// The flags that may stand before a verb, without the whole command line: whoever seals as kubeseal never builds that.
+pub(crate) fn flags() -> clap::Command {
+    <Global as clap::Args>::augment_args(clap::Command::new("seal"))
+}
+
+/// Whether a word is a verb.
+pub(crate) fn is_verb(word: &str) -> bool {
+    <Verb as Subcommand>::has_subcommand(word)
+}
+
 /// Parses the verb's command line and runs it. A mistake in it ends the process with clap's words and 2.
 pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
     let context = || Context::new(cli.global.clone());

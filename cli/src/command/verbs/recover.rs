@@ -62,7 +62,7 @@ impl Recover {
             let sealed = serde_json::from_value(object.clone()).map_err(|_| {
                 CommandError::coded(Code::NotYaml, "a SealedSecret in it cannot be read").at(&self.file, 0)
             })?;
-            opened.push((object, open::secret_values(&sealed, &keys)?));
+            opened.push((object, open::secret_values(&sealed, &keys).map_err(|error| error.at(&self.file, 0))?));
         }
         match &self.output_file {
             Some(output) => write(context, output, opened),
