@@ -64,7 +64,7 @@ impl Check {
         let files = files.into_inner().unwrap_or_default();
         match self.output {
             Output::Table => self.say(context, &seen, stale.as_ref(), files),
-            Output::Json => io::write_stdout(format!("{:#}\n", as_json(&seen, files)).as_bytes())?,
+            Output::Json => io::write_stdout(format!("{:#}\n", as_json(&seen, stale.as_ref(), files)).as_bytes())?,
         }
         let failed = stale.is_some() || seen.iter().any(|seen| self.failed(seen));
         if failed { Err(CommandError::silent(worst(&seen, stale.as_ref()))) } else { Ok(()) }
@@ -258,23 +258,24 @@ fn ask_controller(context: &Context, seen: &mut [Seen]) -> Result<(), CommandErr
     })
 }
 
-fn as_json(seen: &[Seen], files: usize) -> Value {
-    let findings: Vec<_> = seen
-        .iter()
-        .flat_map(|seen| {
-            let errors = seen.errors.iter().map(|error| {
-                json!({ "file": seen.file, "line": null, "code": error.code().map(Code::id), "message": error.message() })
-            });
-            let findings = seen.report.findings.iter().map(|finding| {
-                let code = code_of(&finding.problem);
-                json!({
-                    "file": seen.file, "line": finding.line, "code": code.id(), "message": code.title(),
-                    "object": finding.object, "keys": finding.keys,
-                })
-            });
-            errors.chain(findings).collect::<Vec<_>>()
+fn as_json(seen: &[Seen], stale: Option<&CommandError>, files: usize) -> Value {
+    let failed = |file: Option<&Path>, error: &CommandError| {
+        json!({
+            "file": file, "line": null, "code": error.code().map(Code::id), "message": error.message(),
+            "object": null, "keys": [],
         })
-        .collect();
+    };
+    let mut findings: Vec<_> = stale.into_iter().map(|error| failed(None, error)).collect();
+    for seen in seen {
+        findings.extend(seen.errors.iter().map(|error| failed(Some(&seen.file), error)));
+        findings.extend(seen.report.findings.iter().map(|finding| {
+            let code = code_of(&finding.problem);
+            json!({
+                "file": seen.file, "line": finding.line, "code": code.id(), "message": code.title(),
+                "object": finding.object, "keys": finding.keys,
+            })
+        }));
+    }
     let sum = |of: fn(&Report) -> usize| seen.iter().map(|seen| of(&seen.report)).sum::<usize>();
     json!({
         "schema": "seal/check/v1", "files": files, "sealedSecrets": sum(|report| report.objects),

@@ -175,7 +175,7 @@ fn compared(wanted: &Wanted, there: Option<&Value>) -> Value {
         }
     }
     json!({
-        "file": wanted.file, "namespace": wanted.namespace, "name": wanted.object["metadata"]["name"],
+        "file": wanted.file, "namespace": wanted.namespace, "name": wanted.object["metadata"]["name"].as_str().unwrap_or_default(),
         "exists": there.is_some(), "changes": changes,
     })
 }
