@@ -19,4 +19,6 @@ mod sealed_secret_recorded;
 mod sealed_secret_trouble;
 mod sealed_secret_upstream;
 mod sealing_endpoints;
+#[path = "../cli/tests/shape/mod.rs"]
+mod shape;
 mod support;

@@ -194,12 +194,20 @@ async fn online(tenant: &Tenant, peer: &SealedSecretsController) {
 
     // Sealed anew inside the cluster: other ciphertext, nothing else changed, and it opens.
     let before = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
-    repository.seal(&["reseal", "by-set.yaml", "--older-than", "365d"], "");
+    let told = repository.seal(&["reseal", "by-set.yaml", "--older-than", "365d"], "");
+    assert!(told.contains("1 file, 0 depend on keys older than 365d"), "{told}");
     let unchanged = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
     assert_eq!(before, unchanged, "the key is younger than that");
     let other = before.replace("chancery.dev/sealed", "example.com/other");
     std::fs::write(repository.folder.join("by-set.yaml"), &other).unwrap();
-    repository.seal(&["reseal", "by-set.yaml"], "");
+    let told = repository.seal(&["reseal", "by-set.yaml"], "");
+    for words in [
+        "1 file, 1 are not sealed with the newest key",
+        "1/1  re-encrypted inside the cluster, plaintext never came here",
+        "old ciphertext stays in git history: treat those values as due for rotation",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
     let after = std::fs::read_to_string(repository.folder.join("by-set.yaml")).unwrap();
     let differing = other.lines().filter(|line| !after.contains(line)).count();
     assert_eq!(differing, 1, "{other}\n{after}");
@@ -352,11 +360,94 @@ async fn kubeseal_and_seal_find_us_through_the_api_server() {
     }
     let verified = seal(&["cert", "verify"]);
     assert_eq!(verified.0, Some(1), "{}", verified.2);
-    assert!(verified.2.contains("was replaced in the cluster"), "{}", verified.2);
+    assert!(verified.2.contains("was replaced in the cluster today (pinned "), "{}", verified.2);
     let followed = seal(&["cert", "fetch", "--pin"]);
     assert_eq!(followed.0, Some(0), "the cluster knows the pinned key: {}", followed.2);
-    let table = seal(&["keys", "usage"]);
+    let table = seal(&["keys", "usage", "-A"]);
     assert!(table.1.contains("new seals go here") && table.1.contains("never taken"), "{}", table.1);
+    for (name, verb) in [("keys", "list"), ("key-usage", "usage")] {
+        let (schema, value) = (seal(&["schema", name]).1, seal(&["keys", verb, "-o", "json"]).1);
+        let (schema, value) = (serde_json::from_str(&schema).unwrap(), serde_json::from_str(&value).unwrap());
+        assert_eq!(crate::shape::mismatch(&schema, &value), None, "{name}: {value:#}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_finds_no_controller_is_told_where_we_looked_and_how_far_they_see() {
+    let tenant = Bed::attach().unwrap().tenant("nowhere").await.unwrap();
+    let (user, work, keys) = (format!("{}-dev", tenant.work), tenant.work.as_str(), tenant.keys.as_str());
+    let group = "rbac.authorization.k8s.io";
+    let may = |kind: &str, namespace: Option<&str>, rules: Value| {
+        let metadata = json!({ "name": format!("{user}-looks"), "namespace": namespace });
+        let of = |kind: String, rest: Value| {
+            let mut object = json!({ "apiVersion": format!("{group}/v1"), "kind": kind, "metadata": metadata });
+            object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            object
+        };
+        let bound = json!({
+            "roleRef": { "apiGroup": group, "kind": kind, "name": metadata["name"] },
+            "subjects": [{ "apiGroup": group, "kind": "User", "name": user }],
+        });
+        [of(kind.to_owned(), json!({ "rules": rules })), of(format!("{kind}Binding"), bound)]
+    };
+    let list = json!([{ "apiGroups": [""], "resources": ["services"], "verbs": ["list"] }]);
+    let look = json!([
+        { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"] },
+        { "apiGroups": [""], "resources": ["services"], "resourceNames": ["nothing-here"], "verbs": ["get"] },
+    ]);
+    let service = |namespace: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "spec": { "ports": [{ "name": "http", "port": 80 }] },
+            "metadata": {
+                "name": "sealer", "namespace": namespace, "labels": { "app.kubernetes.io/component": "sealing" },
+            },
+        })
+    };
+    let rights = [may("ClusterRole", None, look), may("Role", Some(work), list.clone()), may("Role", Some(keys), list)];
+    for object in rights.iter().flatten().chain([&service(work), &service(&tenant.apps)]) {
+        tenant.cluster.apply_object(object).await.unwrap();
+    }
+    let fetch = ["cert", "fetch", "--controller-name", "nothing-here", "--as", &user];
+    let output = run_in(&tenant, &tenant.folder, &fetch);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{words}");
+    for part in [
+        "error[E0502]: found no sealing service in context ",
+        "looked for kube-system/nothing-here, chancery-system/nothing-here, and for Services labelled \
+         app.kubernetes.io/component=sealing",
+        "you may list Services in 2 of ",
+        &format!("Service {work}/sealer may be it: --controller-namespace {work} --controller-name sealer"),
+        "name it: --controller-namespace NAMESPACE --controller-name NAME; or use a file: --cert FILE",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    assert!(!words.contains(&tenant.apps), "what nobody may see is not told: {words}");
+}
+
+#[tokio::test]
+async fn where_the_api_server_does_not_reach_the_controller_its_config_map_is_read() {
+    let tenant = Bed::attach().unwrap().tenant("private").await.unwrap();
+    let _running = tenant.operator(&["--controllers=sealed-secrets"]).await.unwrap().start().unwrap();
+    let place = ("v1 ConfigMap", tenant.keys.as_str(), "chancery-public-keys");
+    let published = |object: &Value| object["data"]["cert.pem"].is_string();
+    let map = tenant.cluster.wait_for("certificates are published", place, PATIENCE, published).await.unwrap();
+    // The Service is there, and nobody behind it: to the proxy the same as a firewall.
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "spec": { "ports": [{ "name": "http", "port": 8080 }] },
+        "metadata": { "name": "sealed-secrets-controller", "namespace": tenant.keys },
+    });
+    tenant.cluster.apply_object(&service).await.unwrap();
+    let there = ["--controller-namespace", &tenant.keys];
+    let fetch = ["cert", "fetch", "-o", "pem"];
+    let new = ["new", "db", "-n", &tenant.work, "--generate", "password=hex:8"];
+    for (line, product) in [(&fetch[..], map["data"]["cert.pem"].as_str().unwrap()), (&new, "kind: SealedSecret\n")] {
+        let output = run_in(&tenant, &tenant.folder, &[line, &there].concat());
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(stdout(&output).contains(product), "{line:?}: {output:?}");
+        assert!(words.contains("the API server could not reach the controller pod (service proxy: 503)"), "{words}");
+        let instead = format!("read the certificate from ConfigMap {}/chancery-public-keys instead", tenant.keys);
+        assert!(words.contains(&instead), "{words}");
+    }
 }
 
 /// `seal` in a folder, with the bed's kubeconfig.

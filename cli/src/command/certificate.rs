@@ -47,7 +47,12 @@ impl Source<'_> {
 
     /// The certificate to seal with; an expired one is refused.
     pub(crate) fn to_seal_with(self) -> Result<Certificate, CommandError> {
-        let certificate = self.certificate()?;
+        self.read(&self.pem()?)
+    }
+
+    /// The same, of a text that came from here.
+    pub(crate) fn read(self, pem: &str) -> Result<Certificate, CommandError> {
+        let certificate = Certificate::from_pem(pem).map_err(|error| self.unusable(&error))?;
         certificate.check_not_expired(now()).map_err(|error| {
             CommandError::coded(Code::Expired, error.to_string())
                 .help("fetch the cluster's newest certificate: seal cert fetch > cert.pem")
@@ -130,8 +135,8 @@ impl Published {
                 (Ok(pem), _) => pem,
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(pem)) => {
-                    tell(&format!("the controller cannot be asked ({})", error.message()));
-                    tell(&format!("read the certificate from ConfigMap {}/{PUBLIC_KEYS} instead", namespace));
+                    tell(error.message());
+                    tell(&format!("read the certificate from ConfigMap {namespace}/{PUBLIC_KEYS} instead"));
                     pem.clone()
                 }
             };

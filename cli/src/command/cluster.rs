@@ -1,9 +1,10 @@
 //! What the cluster and the kubeconfig are asked for.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
@@ -20,6 +21,11 @@ const DEFAULT_NAMESPACE: &str = "kube-system";
 const OUR_NAMESPACE: &str = "chancery-system";
 /// Services that say what they are. They are told of, never trusted: anyone can label a Service.
 const LABELS: [&str; 2] = ["app.kubernetes.io/component=sealing", "app.kubernetes.io/name=sealed-secrets"];
+
+/// Most namespaces that are looked through one by one.
+const MOST_NAMESPACES: usize = 500;
+/// What helps whoever knows better.
+const NAME_IT: &str = "name it: --controller-namespace NAMESPACE --controller-name NAME; or use a file: --cert FILE";
 
 /// Which cluster, as kubectl's flags say it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -278,29 +284,84 @@ impl Controller {
 
     async fn send(&self, request: http::Result<http::Request<Vec<u8>>>) -> Result<String, Told> {
         let request = request.map_err(|error| Told::new(Code::NoCluster, error.to_string()))?;
-        self.client.request_text(request).await.map_err(|error| told(&error))
+        self.client.request_text(request).await.map_err(|error| match told(&error) {
+            // The proxy's own answer: behind a firewall, say, where the API server cannot reach Pods.
+            Told { status: Some(status @ 502..=504), words, .. } => Told {
+                status: Some(status),
+                ..Told::new(
+                    Code::Unreachable,
+                    format!("the API server could not reach the controller pod (service proxy: {status}): {words}"),
+                )
+            },
+            told => told,
+        })
     }
 }
 
 /// Why there is no controller, with those that look like one.
 async fn not_found(client: Client, cluster: &ClusterArgs, failure: Option<Told>) -> CommandError {
     let told = failure.unwrap_or_else(|| Told::new(Code::NoService, "no place to look".to_owned()));
-    let code = if told.status == Some(404) { Code::NoService } else { told.code };
     let places: Vec<_> = cluster.places().iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
-    let mut error = CommandError::coded(code, format!("cannot get sealed secret service: {}", told.words))
-        .note(format!("looked for Service {} in {}", places.join(" and "), cluster.context_name()));
-    if code == Code::NoService {
-        for label in LABELS {
-            let labelled = ListParams::default().labels(label);
-            for service in Api::<Service>::all(client.clone()).list(&labelled).await.into_iter().flatten() {
-                let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-                error = error.help(format!(
-                    "Service {namespace}/{name} may be it: --controller-namespace {namespace} --controller-name {name}"
-                ));
-            }
-        }
+    let reference = format!("cannot get sealed secret service: {}", told.words);
+    if told.status != Some(404) {
+        return CommandError::coded(told.code, reference)
+            .note(format!("looked for Service {} in {}", places.join(" and "), cluster.context_name()))
+            .help(NAME_IT);
     }
-    error.help("name it: --controller-namespace NAMESPACE --controller-name NAME; or use a file: --cert FILE")
+    let found = Labelled::look(&client).await;
+    let mut error =
+        CommandError::coded(Code::NoService, format!("found no sealing service in context {}", cluster.context_name()))
+            .note(reference)
+            .note(format!("looked for {}, and for Services labelled {}", places.join(", "), LABELS.join(" or ")));
+    if let Some(reach) = found.reach {
+        error = error.note(reach);
+    }
+    for (namespace, name) in found.services {
+        error = error.help(format!(
+            "Service {namespace}/{name} may be it: --controller-namespace {namespace} --controller-name {name}"
+        ));
+    }
+    error.help(NAME_IT)
+}
+
+/// Services that look like a controller's.
+#[derive(Default)]
+struct Labelled {
+    services: BTreeSet<(String, String)>,
+    /// How far we could see, when that was not everywhere.
+    reach: Option<String>,
+}
+
+impl Labelled {
+    /// In all namespaces, or where that is forbidden, in each of those that may be listed.
+    async fn look(client: &Client) -> Self {
+        let mut found = Self::default();
+        if found.add(Api::all(client.clone())).await {
+            return found;
+        }
+        let Ok(namespaces) = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await else {
+            found.reach = Some("you may not list Services in all namespaces, nor the namespaces".to_owned());
+            return found;
+        };
+        let mut open = 0;
+        for namespace in namespaces.items.iter().take(MOST_NAMESPACES) {
+            open += usize::from(found.add(Api::namespaced(client.clone(), &namespace.name_any())).await);
+        }
+        let all = namespaces.items.len().min(MOST_NAMESPACES);
+        found.reach = Some(format!("you may list Services in {open} of {all} namespaces"));
+        found
+    }
+
+    /// Whether they could be listed.
+    async fn add(&mut self, api: Api<Service>) -> bool {
+        for label in LABELS {
+            let Ok(services) = api.list(&ListParams::default().labels(label)).await else { return false };
+            self.services.extend(
+                services.into_iter().map(|service| (service.namespace().unwrap_or_default(), service.name_any())),
+            );
+        }
+        true
+    }
 }
 
 fn post(path: String, object: &str) -> http::Result<http::Request<Vec<u8>>> {

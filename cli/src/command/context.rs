@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use seal::{Certificate, Scope};
 
-use super::certificate::{DAY, Source, now};
+use super::certificate::{DAY, Published, Source, now};
 use super::cluster::ClusterArgs;
 use super::codes::Code;
 use super::console::{self, Colour, Paint, say};
@@ -180,11 +180,13 @@ impl Context {
 
     fn ask_cluster(&self, file: Option<&Path>) -> Result<Chosen, CommandError> {
         let cluster = self.cluster(file)?;
-        let certificate = Source::Cluster(&cluster).to_seal_with().map_err(|error| {
+        let way_out = |error: CommandError| {
             error
                 .help("get a certificate once and commit it, it is no secret: seal cert fetch --pin")
                 .help("or use one that a colleague gives you: --cert FILE")
-        })?;
+        };
+        let published = Published::fetch(&cluster, |words| self.tell(words)).map_err(way_out)?;
+        let certificate = Source::Cluster(&cluster).read(&published.pem).map_err(way_out)?;
         let name = cluster.context_name();
         self.tell(&format!("note: the certificate came from {name}; to work offline: seal cert fetch --pin"));
         Ok(Chosen { certificate, name })

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::command::certificate::{self, Published, Source};
 use crate::command::codes::Code;
-use crate::command::context::{Context, described};
+use crate::command::context::{Context, counted, described};
 use crate::command::error::CommandError;
 use crate::command::io;
 use crate::command::output::Output;
@@ -197,8 +197,12 @@ fn verify(context: &Context) -> Result<(), CommandError> {
         return Err(stranger(&name, &old, &certificate));
     }
     context.warn(&format!(
-        "{} was replaced in the cluster (pinned {}, current {}). What it seals still opens. Update with: seal cert fetch --pin",
+        "{} was replaced in the cluster {} (pinned {}, current {}). What it seals still opens. Update with: seal cert fetch --pin",
         pinned.display(),
+        match (certificate::now() - certificate.not_before) / certificate::DAY {
+            ..=0 => "today".to_owned(),
+            days => format!("{} ago", counted(usize::try_from(days).unwrap_or_default(), "day")),
+        },
         old.fingerprint.short(),
         certificate.fingerprint.short()
     ));
