@@ -90,16 +90,56 @@ pub(crate) fn with_servers(folder: &Path, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// The library for a browser: types only, as there is nothing here to run it on. The compiler's library for it is fetched
-/// when it is not there.
+/// Where nothing of ours can run here, types only: the library for a browser, the command for the other systems of
+/// developers. The compiler's library for each is fetched when it is not there.
 pub(crate) fn other_targets() -> Result<()> {
     const BROWSER: &str = "wasm32-unknown-unknown";
-    if !target_is_there(BROWSER)? {
-        step("fetch what is needed for a browser", Command::new("rustup").args(["target", "add", BROWSER]))?;
+    const SYSTEMS: [(&str, &str); 2] = [("macOS", "aarch64-apple-darwin"), ("Windows", "x86_64-pc-windows-gnu")];
+    let mut cargo = checking(BROWSER)?;
+    step("the library in a browser", cargo.args(["--lib", "--no-default-features"]))?;
+    for (name, target) in SYSTEMS {
+        let mut cargo = checking(target)?;
+        without_c(&mut cargo, target)?;
+        step(&format!("the command on {name}"), cargo.args(["--bin", "seal"]))?;
+    }
+    Ok(())
+}
+
+fn checking(target: &str) -> Result<Command> {
+    if !target_is_there(target)? {
+        let mut rustup = Command::new("rustup");
+        step(&format!("fetch what {target} needs"), rustup.args(["target", "add", target]).current_dir(checkout()))?;
     }
     let mut cargo = Command::new("cargo");
-    cargo.args(["check", "--package", "seal", "--lib", "--no-default-features", "--target", BROWSER]);
-    step("the library in a browser", cargo.current_dir(checkout()))
+    cargo.args(["check", "--package", "seal", "--target", target]).current_dir(checkout());
+    Ok(cargo)
+}
+
+/// For types no C need be compiled, and no compiler for another system is here. Cargo is told what the build script of
+/// AWS's library would tell it, whose bindings are the same on every system; for the one assembler file of `psm`, `true`
+/// stands in for the compiler.
+fn without_c(cargo: &mut Command, target: &str) -> Result<()> {
+    let links = aws_lc()?;
+    for told in ["rustc-cfg=[\"universal\"]", "include=\"none\""] {
+        cargo.arg("--config").arg(format!("target.{target}.{links}.{told}"));
+    }
+    for tool in ["CC", "AR"] {
+        cargo.env(format!("{tool}_{}", target.replace('-', "_")), "true");
+    }
+    Ok(())
+}
+
+/// The name under which cargo knows AWS's library; its version is a part of it.
+fn aws_lc() -> Result<String> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(checkout())
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo tells no metadata")?;
+    let packages = metadata["packages"].as_array().context("there are no packages")?;
+    let package = packages.iter().find(|package| package["name"] == "aws-lc-sys");
+    package.and_then(|package| package["links"].as_str()).map(ToOwned::to_owned).context("aws-lc-sys links nothing")
 }
 
 fn target_is_there(target: &str) -> Result<bool> {
