@@ -48,19 +48,16 @@ pub(crate) fn prepare(name: &str) -> Result<()> {
     if !BENCHES.iter().any(|(known, _)| *known == name) {
         bail!("no bench {name:?}; `cargo bed bench` lists them");
     }
+    let (profile, package) = if name == "seal" { ("small", "seal") } else { ("release", "chancery") };
     let mut build = std::process::Command::new("cargo");
-    super::succeed(
-        build
-            .args(["build", "--release", "--package", if name == "seal" { "seal" } else { "chancery" }])
-            .current_dir(checkout()),
-    )
+    super::succeed(build.args(["build", "--profile", profile, "--package", package]).current_dir(checkout()))
 }
 
 pub(crate) fn run(folder: &Path, name: &str) -> Result<()> {
     let cache = Cache::open()?;
     let release = programs().join("../release");
     if name == "seal" {
-        return seal::run(folder, &release.join("seal"), &cache.kubeseal()?);
+        return seal::run(folder, &programs().join("../small/seal"), &cache.kubeseal()?);
     }
     let parts = Bed::start(&cache, folder, &checkout(), &release)?;
     let runtime = tokio::runtime::Runtime::new()?;

@@ -1,5 +1,6 @@
 //! `cargo bed bench seal`: the command as people wait for it, process start to end.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(crate) fn run(folder: &Path, seal: &Path, kubeseal: &Path) -> Result<()> {
             command.arg("--cert").arg(&certificate).arg("-f").arg(&secret);
             command
         };
-        say(format!("one Secret, {name:8}           {}, {:.1} MiB", times(RUNS, &sealing)?, peak(&sealing())?));
+        say(format!("one Secret, {name:8}           {}, {:.1} MiB", times(RUNS, &sealing)?, peak(&mut sealing())?));
     }
     let file = folder.join("sealed.yaml");
     let mut new = Command::new(seal);
@@ -49,7 +50,7 @@ pub(crate) fn run(folder: &Path, seal: &Path, kubeseal: &Path) -> Result<()> {
         command.arg("check").arg(&tree).arg("--cert").arg(&certificate);
         command
     };
-    say(format!("{FILES} files, seal check        {}, {:.1} MiB", times(10, &check)?, peak(&check())?));
+    say(format!("{FILES} files, seal check        {}, {:.1} MiB", times(10, &check)?, peak(&mut check())?));
     Ok(())
 }
 
@@ -88,18 +89,30 @@ fn times(runs: usize, command: &dyn Fn() -> Command) -> Result<String> {
     Ok(format!("{median:.1} ms ({})", spread(times)))
 }
 
-/// Most memory that a run held, in MiB, as the kernel counts it for a child.
-fn peak(command: &Command) -> Result<f64> {
-    const PROGRAM: &str = "import os, sys\n\
-        child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)])\n\
-        print(os.wait4(child, 0)[2].ru_maxrss)";
-    let output = Command::new("python3")
-        .args(["-c", PROGRAM])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stderr(Stdio::null())
-        .output()?;
-    let kilobytes: f64 = String::from_utf8(output.stdout)?.trim().parse().context("no peak")?;
+/// Most memory that a run held, in MiB: read while it waits to say its last words, into a pipe that takes no more. (What
+/// `wait` tells of a child counts the memory of whoever started it.)
+fn peak(command: &mut Command) -> Result<f64> {
+    const PIPE: usize = 65_536;
+    let (reader, mut writer) = std::io::pipe()?;
+    writer.write_all(&[b'\n'; PIPE])?;
+    let mut child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = None;
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        ensure!(child.try_wait()?.is_none(), "it ended without a word");
+        let status = std::fs::read_to_string(&status)?;
+        let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:").map(ToOwned::to_owned));
+        if now.is_some() && now == peak {
+            break;
+        }
+        peak = now;
+    }
+    child.kill()?;
+    child.wait()?;
+    drop(reader);
+    let peak = peak.context("the kernel tells no peak")?;
+    let kilobytes: f64 = peak.trim().trim_end_matches(" kB").parse().context("no peak")?;
     Ok(kilobytes / 1024.0)
 }
 
