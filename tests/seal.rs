@@ -432,26 +432,38 @@ async fn where_the_api_server_does_not_reach_the_controller_its_config_map_is_re
     let published = |object: &Value| object["data"]["cert.pem"].is_string();
     let map = tenant.cluster.wait_for("certificates are published", place, PATIENCE, published).await.unwrap();
     // The Service is there, and nobody behind it: to the proxy the same as a firewall.
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "spec": { "ports": [{ "name": "http", "port": 8080 }] },
-        "metadata": { "name": "sealed-secrets-controller", "namespace": tenant.keys },
-    });
-    tenant.cluster.apply_object(&service).await.unwrap();
+    let metadata = json!({ "name": "sealed-secrets-controller", "namespace": tenant.keys });
+    let ports = json!([{ "name": "http", "port": 8080 }]);
+    for object in [
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": { "ports": ports } }),
+        json!({ "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": [] }),
+    ] {
+        tenant.cluster.apply_object(&object).await.unwrap();
+    }
     let there = ["--controller-namespace", &tenant.keys];
     let fetch = ["cert", "fetch", "-o", "pem"];
     let new = ["new", "db", "-n", &tenant.work, "--generate", "password=hex:8"];
+    let instead = format!("read the certificate from ConfigMap {}/chancery-public-keys instead", tenant.keys);
+    let started = std::time::Instant::now();
     for (line, product) in [(&fetch[..], map["data"]["cert.pem"].as_str().unwrap()), (&new, "kind: SealedSecret\n")] {
-        let output = run_in(&tenant, &tenant.folder, &[line, &there].concat());
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(stdout(&output).contains(product), "{line:?}: {output:?}");
-        assert!(words.contains("the API server could not reach the controller pod (service proxy: 503)"), "{words}");
-        let instead = format!("read the certificate from ConfigMap {}/chancery-public-keys instead", tenant.keys);
-        assert!(words.contains(&instead), "{words}");
+        loop {
+            let output = run_in(&tenant, &tenant.folder, &[line, &there].concat());
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(stdout(&output).contains(product), "{line:?}: {output:?}");
+            assert!(words.contains(&instead), "{words}");
+            if words.contains("the API server could not reach the controller pod (service proxy: 503)") {
+                break;
+            }
+            // The proxy learns of the Service in its own time.
+            assert!(started.elapsed() < PATIENCE, "{words}");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
     }
 }
 
 /// `seal` in a folder, with the bed's kubeconfig.
 fn run_in(tenant: &Tenant, folder: &Path, arguments: &[&str]) -> Output {
+    std::fs::create_dir_all(folder).unwrap();
     Command::new(&tenant.bed.seal)
         .args(arguments)
         .current_dir(folder)
