@@ -45,11 +45,15 @@ impl PrivateFile {
     }
 }
 
+#[cfg(unix)]
 fn private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)
 }
 
 /// A folder in memory: `$XDG_RUNTIME_DIR` or `/dev/shm`.
