@@ -34,6 +34,9 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Longest pause after failures: a cause that lasts an hour costs a dozen tries, and its end is noticed in five minutes.
 const BACKOFF_LONGEST: Duration = Duration::from_secs(300);
 
+/// Timers that no longer count and are kept before all such are thrown away.
+const SPARE_TIMERS: usize = 64;
+
 /// The queue of one controller. Cheap to clone; all clones are the same queue.
 #[derive(Clone, Default)]
 pub struct Scheduler {
@@ -86,8 +89,7 @@ impl Scheduler {
         let mut state = self.lock();
         let at = Instant::now() + pause;
         if state.due.get(key).is_none_or(|known| at < *known) {
-            state.due.insert(key.clone(), at);
-            state.later.push(Reverse((at, key.clone())));
+            state.set_timer(key, at);
         }
         drop(state);
         self.shared.bell.notify_one();
@@ -141,11 +143,7 @@ impl Scheduler {
             }
         };
         match pause {
-            Some(pause) => {
-                let at = Instant::now() + pause;
-                state.due.insert(key.clone(), at);
-                state.later.push(Reverse((at, key.clone())));
-            }
+            Some(pause) => state.set_timer(key, Instant::now() + pause),
             None => {
                 state.due.remove(key);
             }
@@ -176,6 +174,18 @@ impl State {
         }
         self.waiting.insert(key.clone(), class);
         self.classes.entry(class).or_default().push(key);
+    }
+
+    fn set_timer(&mut self, key: &ObjectKey, at: Instant) {
+        if self.due.insert(key.clone(), at) == Some(at) {
+            return;
+        }
+        self.later.push(Reverse((at, key.clone())));
+        // An object that is woken often leaves a timer behind each time.
+        if self.later.len() > 2 * self.due.len() + SPARE_TIMERS {
+            let due = &self.due;
+            self.later.retain(|Reverse((at, key))| due.get(key) == Some(at));
+        }
     }
 
     /// Moves keys whose time has come into the queue.
@@ -329,6 +339,22 @@ mod tests {
         queue.push_later(&key("a/1"), Duration::from_secs(60));
         queue.next().await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_that_no_longer_count_do_not_pile_up() {
+        let queue = Scheduler::default();
+        let hour = Duration::from_secs(3600);
+        for _ in 0..1000 {
+            queue.push(key("a/often"), Class::Changed);
+            let (often, _) = queue.next().await;
+            queue.done(&often, Next::After(hour));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        queue.push_later(&key("a/once"), 2 * hour);
+        let kept = queue.lock().later.len();
+        assert!(kept < 100, "{kept}");
+        assert_eq!((queue.next().await.0, queue.next().await.0), (key("a/often"), key("a/once")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,9 +31,18 @@ struct Inner {
     kind: String,
     entries: Mutex<HashMap<ObjectKey, Entry>>,
     /// An object is kept when one of these wants it; without any, all are kept.
-    filters: Mutex<Vec<Filter>>,
+    filters: Mutex<Vec<(Filter, Extent)>>,
     listeners: Mutex<Vec<Listener>>,
     unlisted: AtomicUsize,
+}
+
+/// How much of an object's metadata is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    /// Which one it is, in which version.
+    Version,
+    /// All but what nobody reads.
+    Whole,
 }
 
 struct Entry {
@@ -70,7 +79,12 @@ impl Metadata {
 
     /// Keeps objects that `wanted` wants, too. Register before [`Metadata::start`].
     pub fn keep(&self, wanted: impl Fn(&ObjectKey, &ObjectMeta) -> bool + Send + Sync + 'static) {
-        lock(&self.inner.filters).push(Box::new(wanted));
+        lock(&self.inner.filters).push((Box::new(wanted), Extent::Whole));
+    }
+
+    /// The same, of which only uid and resourceVersion are kept: labels of thousands of objects cost more than all else.
+    pub fn keep_version(&self, wanted: impl Fn(&ObjectKey, &ObjectMeta) -> bool + Send + Sync + 'static) {
+        lock(&self.inner.filters).push((Box::new(wanted), Extent::Version));
     }
 
     /// Calls `listener` for each kept object that is seen. Register before [`Metadata::start`].
@@ -166,12 +180,12 @@ impl Metadata {
             // kubectl's copy of the whole object, values included.
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        if !self.is_wanted(&key, &metadata) {
+        let Some(extent) = self.wanted(&key, &metadata) else {
             // It may have been wanted until somebody took its mark away.
             self.lose(&key);
             return;
-        }
-        let metadata = Arc::new(metadata);
+        };
+        let metadata = Arc::new(if extent == Extent::Whole { metadata } else { version_of(metadata) });
         let before =
             lock(&self.inner.entries).insert(key.clone(), Entry { metadata: Arc::clone(&metadata), doubtful: false });
         let seen = match before {
@@ -183,9 +197,12 @@ impl Metadata {
         self.tell(seen, &key, &metadata);
     }
 
-    fn is_wanted(&self, key: &ObjectKey, metadata: &ObjectMeta) -> bool {
+    fn wanted(&self, key: &ObjectKey, metadata: &ObjectMeta) -> Option<Extent> {
         let filters = lock(&self.inner.filters);
-        filters.is_empty() || filters.iter().any(|wants| wants(key, metadata))
+        if filters.is_empty() {
+            return Some(Extent::Whole);
+        }
+        filters.iter().filter(|(wants, _)| wants(key, metadata)).map(|(_, extent)| *extent).max()
     }
 
     /// It was deleted. Somebody may want it by now although nobody did when it was seen.
@@ -194,7 +211,7 @@ impl Metadata {
         let known = lock(&self.inner.entries).contains_key(&key);
         if known {
             self.lose(&key);
-        } else if self.is_wanted(&key, &metadata) {
+        } else if self.wanted(&key, &metadata).is_some() {
             self.tell(Seen::Gone, &key, &Arc::new(metadata));
         }
     }
@@ -231,6 +248,16 @@ impl Metadata {
     }
 }
 
+fn version_of(metadata: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        ..ObjectMeta::default()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -261,5 +288,30 @@ mod tests {
         metadata.drop_doubtful(Some("b"));
         assert!(metadata.get(&ObjectKey::new("a", "x")).is_none());
         assert!(metadata.get(&ObjectKey::new("b", "x")).is_some());
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_not_kept() {
+        let metadata = Metadata::new("v1", "Secret");
+        metadata.keep(|key, _| key.name == "whole" || key.name == "both");
+        metadata.keep_version(|key, _| key.name == "version" || key.name == "both");
+        for name in ["whole", "version", "both", "unwanted"] {
+            let labels = std::collections::BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+            let seen = ObjectMeta {
+                name: Some(name.to_owned()),
+                uid: Some("u".to_owned()),
+                resource_version: Some("7".to_owned()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            };
+            metadata.see(Seen::Changed, seen);
+        }
+        let kept = |name: &str| metadata.get(&ObjectKey::new("", name));
+        for (name, labelled) in [("whole", true), ("version", false), ("both", true)] {
+            let kept = kept(name).unwrap();
+            assert_eq!((kept.uid.as_deref(), kept.resource_version.as_deref()), (Some("u"), Some("7")), "{name}");
+            assert_eq!(kept.labels.is_some(), labelled, "{name}");
+        }
+        assert_eq!(kept("unwanted"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! ClusterExternalSecrets and ClusterPushSecrets: an object in every namespace that is selected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::external_secret::ExternalSecretsPeer;
+use super::index::Index;
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
 use crate::api::push_secret::FailedNamespace;
 use crate::api::{ClusterExternalSecret, ClusterPushSecret};
@@ -60,6 +62,8 @@ struct FanOut<P: Kind> {
     children: Watched<P::Child>,
     namespaces: Metadata,
     peer: ExternalSecretsPeer,
+    /// The children of each parent, by its name.
+    by_owner: Arc<Mutex<Index<String>>>,
     /// The versions of children that are as they should be although they look otherwise.
     verified: Mutex<HashMap<ObjectKey, (String, i64)>>,
 }
@@ -99,54 +103,70 @@ pub(super) fn arm<P: Kind>(context: &Context, stores: &Stores) -> Armed {
     context.need(children);
     context.need_metadata("Namespace", namespaces);
     let queue = Scheduler::default();
-    parents.on_seen({
-        let queue = queue.clone();
-        move |seen, key, _| match seen {
-            Seen::Listed => queue.push(key.clone(), Class::Backlog),
-            Seen::Made => queue.push(key.clone(), Class::New),
-            Seen::Changed | Seen::Gone => queue.push(key.clone(), Class::Changed),
-            Seen::Touched => {}
-        }
-    });
-    children.on_seen({
-        let (queue, parents) = (queue.clone(), parents.clone());
-        move |seen, key, _| {
-            if matches!(seen, Seen::Listed | Seen::Touched) {
-                return;
-            }
-            wake(&queue, &parents, |parent: &P| {
-                decide::name_of(parent) == key.name || parent.name_before() == Some(key.name.as_str())
-            });
-        }
-    });
-    namespaces.on_seen({
-        let (queue, parents) = (queue.clone(), parents.clone());
-        move |seen, _, _| {
-            if seen != Seen::Listed {
-                wake(&queue, &parents, |_: &P| true);
-            }
-        }
-    });
+    let by_owner = wake_by_children::<P>(stores, &queue);
+    wake_by_namespaces::<P>(stores, &queue);
     let controller = Arc::new(FanOut {
         context: context.clone(),
         parents: parents.clone(),
         children: children.clone(),
         namespaces: namespaces.clone(),
         peer: stores.external_secrets_peer.clone(),
+        by_owner,
         verified: Mutex::default(),
     });
     let context = context.clone();
     Box::pin(async move { drive(context, controller, queue).await })
 }
 
-fn wake<P: Kind>(queue: &Scheduler, parents: &Watched<P>, is_meant: impl Fn(&P) -> bool) {
-    for parent in parents.all() {
-        if let Ok(parent) = &parent.0
-            && is_meant(parent)
-        {
-            queue.push(ObjectKey::new("", parent.name_any()), Class::Changed);
+/// A parent is woken by its own change and by objects that bear the name of its children, now or before. Hands back which
+/// children each has.
+fn wake_by_children<P: Kind>(stores: &Stores, queue: &Scheduler) -> Arc<Mutex<Index<String>>> {
+    let by_child_name = Arc::new(Mutex::new(Index::default()));
+    P::parents(stores).on_seen({
+        let (queue, by_child_name) = (queue.clone(), Arc::clone(&by_child_name));
+        move |seen, key, parent| {
+            let parent = parent.0.as_ref().ok().filter(|_| seen != Seen::Gone);
+            let names = |parent: &P| iter::once(decide::name_of(parent)).chain(parent.name_before().map(str::to_owned));
+            lock(&by_child_name).set(key, parent.into_iter().flat_map(names).collect());
+            match seen {
+                Seen::Listed => queue.push(key.clone(), Class::Backlog),
+                Seen::Made => queue.push(key.clone(), Class::New),
+                Seen::Changed | Seen::Gone => queue.push(key.clone(), Class::Changed),
+                Seen::Touched => {}
+            }
         }
-    }
+    });
+    let by_owner = Arc::new(Mutex::new(Index::default()));
+    P::children(stores).on_seen({
+        let (queue, by_owner) = (queue.clone(), Arc::clone(&by_owner));
+        move |seen, key, child| {
+            let owner = child.0.as_ref().ok().filter(|_| seen != Seen::Gone).and_then(decide::owner_of::<P>);
+            lock(&by_owner).set(key, owner.into_iter().collect());
+            if !matches!(seen, Seen::Listed | Seen::Touched) {
+                let woken = lock(&by_child_name).of(&key.name);
+                woken.into_iter().for_each(|parent| queue.push(parent, Class::Changed));
+            }
+        }
+    });
+    by_owner
+}
+
+/// A Namespace wakes those of which it should have a child and has none, or the other way round.
+fn wake_by_namespaces<P: Kind>(stores: &Stores, queue: &Scheduler) {
+    let (queue, parents) = (queue.clone(), P::parents(stores).clone());
+    stores.namespaces.on_seen(move |seen, key, namespace| {
+        if seen == Seen::Listed {
+            return;
+        }
+        for parent in parents.all() {
+            let Ok(parent) = &parent.0 else { continue };
+            let is_selected = seen != Seen::Gone && decide::selects(parent, namespace);
+            let is_provisioned = parent.provisioned().contains(&key.name);
+            if is_selected != is_provisioned || decide::leftover(parent, namespace).is_some() {
+                queue.push(ObjectKey::new("", parent.name_any()), Class::Changed);
+            }
+        }
+    });
 }
 
 impl<P: Kind> Reconcile for FanOut<P> {
@@ -172,7 +192,7 @@ impl<P: Kind> Reconcile for FanOut<P> {
             Some(text) => interval(text)?,
         };
         let name = decide::name_of(parent);
-        let selected: Vec<ObjectKey> = self
+        let selected: BTreeSet<ObjectKey> = self
             .namespaces
             .select(|namespace| decide::selects(parent, namespace))
             .into_iter()
@@ -189,13 +209,12 @@ impl<P: Kind> Reconcile for FanOut<P> {
                 }
             }
         }
-        let others = self.children.all();
-        let others = others.iter().filter_map(|child| child.0.as_ref().ok()).filter(|it| decide::is_child(parent, *it));
-        for child in others.filter(|child| !selected.contains(&key_of(*child))) {
-            if let Err(error) = self.remove(child).await {
+        let children = lock(&self.by_owner).of(&parent.name_any());
+        for key in children.iter().filter(|key| !selected.contains(key)) {
+            let Some(child) = self.children.find(key).filter(|child| decide::is_child(parent, child)) else { continue };
+            if let Err(error) = self.remove(&child).await {
                 is_retried = true;
-                let namespace = child.namespace().unwrap_or_default();
-                failed.push(FailedNamespace { namespace, reason: Some(error.to_string()) });
+                failed.push(FailedNamespace { namespace: key.namespace.clone(), reason: Some(error.to_string()) });
             }
         }
         let next = match (is_retried, every.is_zero()) {
@@ -317,8 +336,12 @@ impl<P: Kind> FanOut<P> {
     }
 
     fn verified(&self) -> MutexGuard<'_, HashMap<ObjectKey, (String, i64)>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.verified)
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn key_of(object: &impl ResourceExt) -> ObjectKey {

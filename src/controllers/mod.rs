@@ -22,6 +22,7 @@ mod drive;
 mod external_secret;
 mod fan_out;
 mod generator;
+mod index;
 mod push_secret;
 mod repositories;
 mod sealed_secret;

@@ -42,6 +42,8 @@ pub trait Parent: Resource<DynamicType = ()> {
     fn namespaces(&self) -> &[String];
     /// How often to look again.
     fn refresh_time(&self) -> Option<&str>;
+    /// The namespaces in which it said that it has a child.
+    fn provisioned(&self) -> &[String];
     /// The name that the children had before.
     fn name_before(&self) -> Option<&str>;
     /// The conditions that are known.
@@ -85,6 +87,10 @@ impl Parent for ClusterExternalSecret {
 
     fn refresh_time(&self) -> Option<&str> {
         self.spec.refresh_time.as_deref()
+    }
+
+    fn provisioned(&self) -> &[String] {
+        self.status.as_ref().map(|status| status.provisioned_namespaces.as_slice()).unwrap_or_default()
     }
 
     fn name_before(&self) -> Option<&str> {
@@ -140,6 +146,10 @@ impl Parent for ClusterPushSecret {
         self.spec.refresh_time.as_deref()
     }
 
+    fn provisioned(&self) -> &[String] {
+        self.status.as_ref().map(|status| status.provisioned_namespaces.as_slice()).unwrap_or_default()
+    }
+
     fn name_before(&self) -> Option<&str> {
         self.status.as_ref()?.push_secret_name.as_deref()
     }
@@ -175,11 +185,16 @@ pub fn selects<P: Parent>(parent: &P, namespace: &ObjectMeta) -> bool {
             || parent.namespaces().iter().any(|name| namespace.name.as_ref() == Some(name)))
 }
 
+/// Name of the object whose child another is.
+pub fn owner_of<P: Parent>(child: &P::Child) -> Option<String> {
+    let mut owners = child.owner_references().iter();
+    let owner = owners.find(|owner| owner.kind == P::kind(&()) && owner.controller.unwrap_or_default())?;
+    Some(owner.name.clone())
+}
+
 /// Whether an object is this one's child.
 pub fn is_child<P: Parent>(parent: &P, child: &P::Child) -> bool {
-    child.owner_references().iter().any(|owner| {
-        owner.kind == P::kind(&()) && owner.name == parent.name_any() && owner.controller.unwrap_or_default()
-    })
+    owner_of::<P>(child).is_some_and(|owner| owner == parent.name_any())
 }
 
 /// What is to be done in one namespace that is selected.

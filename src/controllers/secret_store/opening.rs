@@ -1,7 +1,7 @@
 //! From a reference to a store that is ready to be asked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -20,26 +20,40 @@ const RESOLVED_FOR: Duration = Duration::from_secs(10);
 
 /// Credentials that have just been resolved: which store in which version, and for objects of which namespace.
 #[derive(Clone, Default)]
-pub(in crate::controllers) struct Accesses(Arc<Mutex<HashMap<Asked, (StoreAccess, Instant)>>>);
+pub(in crate::controllers) struct Accesses(Arc<Mutex<Resolved>>);
+
+#[derive(Default)]
+struct Resolved {
+    known: HashMap<Asked, (StoreAccess, Instant)>,
+    /// When what is too old was last thrown away.
+    swept: Option<Instant>,
+}
 
 type Asked = (StoreId, Option<String>, Option<i64>);
 
 impl Accesses {
     fn get(&self, asked: &Asked) -> Option<StoreAccess> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(asked).filter(|(_, since)| since.elapsed() < RESOLVED_FOR).map(|(access, _)| access.clone())
+        let all = self.lock();
+        all.known.get(asked).filter(|(_, since)| since.elapsed() < RESOLVED_FOR).map(|(access, _)| access.clone())
     }
 
     fn put(&self, asked: Asked, access: StoreAccess) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (_, since)| since.elapsed() < RESOLVED_FOR);
-        all.insert(asked, (access, Instant::now()));
+        let mut all = self.lock();
+        let now = Instant::now();
+        if all.swept.is_none_or(|swept| now.duration_since(swept) >= RESOLVED_FOR) {
+            all.known.retain(|_, (_, since)| since.elapsed() < RESOLVED_FOR);
+            all.swept = Some(now);
+        }
+        all.known.insert(asked, (access, now));
     }
 
     /// The next read of this store resolves its credentials anew.
     pub(super) fn forget(&self, id: &StoreId) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(known, ..), _| (known.kind, &known.key) != (id.kind, &id.key));
+        self.lock().known.retain(|(known, ..), _| (known.kind, &known.key) != (id.kind, &id.key));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Resolved> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -130,6 +130,8 @@ impl Operator {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let mut command = Process::command(&self.program);
         command
+            // As `deploy/` has it.
+            .env("MALLOC_ARENA_MAX", "2")
             .envs(self.environment.iter().cloned())
             .args(self.kubeconfig.iter().flat_map(|file| ["--kubeconfig".into(), file.clone()]))
             .args(["--namespace", &self.namespace])
