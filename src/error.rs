@@ -27,4 +27,6 @@ pub enum Retry {
     After(Duration),
     /// It is no failure: whatever is needed has no room for us just now. Nothing is told of it.
     Later(Duration),
+    /// Somebody else was first: look anew at once. It is no failure unless it happens over and over.
+    Overtaken,
 }

@@ -510,6 +510,11 @@ impl Verdict {
     pub fn told(status: Option<Value>, notes: impl IntoIterator<Item = Note>, next: Next) -> Self {
         Self { status, notes: notes.into_iter().collect(), next, also: None, written: None }
     }
+
+    /// Whether there is nothing to write and nobody to tell.
+    pub fn says_nothing(&self) -> bool {
+        self.status.is_none() && self.also.is_none() && self.notes.is_empty()
+    }
 }
 
 /// A Kubernetes Event to be.

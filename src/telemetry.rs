@@ -4,6 +4,7 @@
 //! each; `debug` is every decision; `trace` every call. Secret values occur at no level.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -17,6 +18,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
 
+/// Metrics under the names of External Secrets Operator.
+pub mod external_secrets;
 /// Metrics under the names of Sealed Secrets' controller.
 pub mod sealed_secrets;
 
@@ -46,6 +49,7 @@ pub fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    observers: Observers,
     /// Finished reconciles.
     pub reconciles: Family<ReconcileLabels, Counter>,
     /// How long a reconcile took.
@@ -68,15 +72,21 @@ pub struct Metrics {
     pub key_not_before: Family<KeyLabel, Gauge>,
     /// The same and more under the reference's names.
     pub reference: sealed_secrets::ReferenceMetrics,
+    /// Those of External Secrets Operator under its names.
+    pub external_reference: external_secrets::ReferenceMetrics,
     /// 1 while another controller works on the same objects and we stand aside.
     pub peers: Family<PeerLabel, Gauge>,
+    /// ExternalSecrets by what their `Ready` says.
+    pub external_secrets: Family<ReadyLabel, Gauge>,
+    /// By how much the values of the most belated ExternalSecret of a store are older than they should be.
+    pub staleness_seconds: Family<StoreLabel, Gauge>,
     /// Calls of secret stores.
     pub provider_reads: Family<ProviderLabels, Counter>,
     /// How long a call of a secret store took.
     pub provider_seconds: Family<ProviderLabel, Histogram, fn() -> Histogram>,
     /// Calls that a store's budget still allows at once.
     pub store_budget: Family<StoreLabel, Gauge>,
-    /// How long our login to a store is good.
+    /// How long our login to a store is still good.
     pub lease_seconds: Family<StoreLabel, Gauge>,
     /// Round trips to Git remotes.
     pub git_requests: Family<GitLabels, Counter>,
@@ -130,11 +140,20 @@ pub struct PeerLabel {
     pub peer: &'static str,
 }
 
-/// Which provider.
+/// What the condition `Ready` says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReadyLabel {
+    /// `True`, `False`, or `Unknown` where there is none yet.
+    pub ready: &'static str,
+}
+
+/// Which provider and store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ProviderLabel {
     /// `vault`, …
     pub provider: &'static str,
+    /// As in [`StoreLabel`].
+    pub store: String,
 }
 
 /// Which store.
@@ -166,6 +185,18 @@ pub struct GitLabels {
     pub result: &'static str,
 }
 
+type Observer = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// What is asked for each scrape.
+#[derive(Default)]
+struct Observers(Mutex<Vec<Observer>>);
+
+impl std::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observers")
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("chancery");
@@ -181,13 +212,17 @@ impl Default for Metrics {
             key_items: Family::default(),
             key_not_before: Family::default(),
             reference: sealed_secrets::ReferenceMetrics::default(),
+            external_reference: external_secrets::ReferenceMetrics::default(),
             peers: Family::default(),
+            external_secrets: Family::default(),
+            staleness_seconds: Family::default(),
             provider_reads: Family::default(),
             provider_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
             store_budget: Family::default(),
             lease_seconds: Family::default(),
             git_requests: Family::default(),
             registry: Registry::default(),
+            observers: Observers::default(),
         };
         registry.register("reconciles", "Finished reconciles by controller and result", metrics.reconciles.clone());
         registry.register_with_unit(
@@ -218,41 +253,74 @@ impl Default for Metrics {
             "1 while another controller works on the same objects",
             metrics.peers.clone(),
         );
-        registry.register("provider_reads", "Calls of secret stores", metrics.provider_reads.clone());
-        registry.register_with_unit(
-            "provider_duration",
-            "Time of a call of a secret store",
-            Unit::Seconds,
-            metrics.provider_seconds.clone(),
-        );
-        registry.register(
-            "store_budget",
-            "Calls that a store's budget still allows at once",
-            metrics.store_budget.clone(),
-        );
-        registry.register_with_unit(
-            "store_lease",
-            "Time for which our login to a store is good",
-            Unit::Seconds,
-            metrics.lease_seconds.clone(),
-        );
+        metrics.register_stores(&mut registry);
         registry.register("git_requests", "Round trips to Git remotes", metrics.git_requests.clone());
         registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         Self { registry, ..metrics }
     }
 }
 
+/// Under whose names metrics are said, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Also {
+    /// Sealed Secrets' controller.
+    pub sealed_secrets: bool,
+    /// External Secrets Operator.
+    pub external_secrets: bool,
+}
+
 impl Metrics {
-    /// All metrics in the OpenMetrics text format, on demand with those under the names of Sealed Secrets' controller.
+    fn register_stores(&self, registry: &mut Registry) {
+        registry.register(
+            "external_secrets",
+            "ExternalSecrets by what their condition Ready says",
+            self.external_secrets.clone(),
+        );
+        registry.register_with_unit(
+            "store_staleness",
+            "By how much the values of the most belated ExternalSecret of a store are older than its refreshInterval",
+            Unit::Seconds,
+            self.staleness_seconds.clone(),
+        );
+        registry.register("provider_reads", "Calls of secret stores", self.provider_reads.clone());
+        registry.register_with_unit(
+            "provider_duration",
+            "Time of a call of a secret store",
+            Unit::Seconds,
+            self.provider_seconds.clone(),
+        );
+        registry.register(
+            "store_budget",
+            "Calls that a store's budget still allows at once",
+            self.store_budget.clone(),
+        );
+        registry.register_with_unit(
+            "store_lease",
+            "Time for which our login to a store is still good",
+            Unit::Seconds,
+            self.lease_seconds.clone(),
+        );
+    }
+
+    /// Calls `observer` before each scrape, for what is looked up and not counted.
+    pub fn at_scrape(&self, observer: impl Fn(&Self) + Send + Sync + 'static) {
+        self.observers.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(observer));
+    }
+
+    /// All metrics in the OpenMetrics text format, on demand with those under the names of the references.
     ///
     /// # Errors
     ///
     /// Formatting failed; it does not for the types used here.
-    pub fn render(&self, with_reference: bool) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, also: Also) -> Result<String, std::fmt::Error> {
+        self.observers.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|observer| observer(self));
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
-        if with_reference {
+        if also.sealed_secrets {
             encode_registry(&mut text, &self.reference.registry)?;
+        }
+        if also.external_secrets {
+            encode_registry(&mut text, &self.external_reference.registry)?;
         }
         encode_eof(&mut text)?;
         Ok(text)
@@ -264,13 +332,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_lists_every_metric() {
+        let page = include_str!("../docs/metrics.md");
+        // Those that count nothing yet are not rendered, but the registry knows them.
+        let known = format!("{:?}", Metrics::default().registry);
+        let names: Vec<&str> = known.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.len() > 15, "{names:?}");
+        let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`chancery_{name}"))).collect();
+        assert!(missing.is_empty(), "docs/metrics.md does not list {missing:?}");
+    }
+
+    #[test]
     fn the_exposition_names_what_was_counted() {
         let metrics = Metrics::default();
         metrics.writes.get_or_create(&WriteLabels { verb: "apply" }).inc();
-        let text = metrics.render(true).unwrap();
+        metrics.at_scrape(|metrics| {
+            metrics.store_budget.get_or_create(&StoreLabel { store: "SecretStore a/b".to_owned() }).inc();
+        });
+        metrics.external_reference.called("vault", "read", false);
+        let both = Also { sealed_secrets: true, external_secrets: true };
+        let text = metrics.render(both).unwrap();
         assert!(text.contains("chancery_api_writes_total{verb=\"apply\"} 1"), "{text}");
         assert!(text.contains("sealed_secrets_controller_unseal_requests_total 0"), "{text}");
+        assert!(text.contains("chancery_store_budget{store=\"SecretStore a/b\"} 1"), "{text}");
+        assert!(text.contains("# TYPE externalsecret_provider_api_calls_count gauge"), "{text}");
         assert_eq!(text.matches("# EOF\n").count(), 1);
-        assert!(!metrics.render(false).unwrap().contains("sealed_secrets_controller"));
+        let text = metrics.render(Also::default()).unwrap();
+        assert!(!text.contains("sealed_secrets_controller") && !text.contains("externalsecret_"), "{text}");
+        assert!(text.contains("chancery_store_budget{store=\"SecretStore a/b\"} 2"), "observed for each scrape");
     }
 }

@@ -339,3 +339,37 @@ async fn a_first_sync_takes_at_most_three_writes() {
     writes.retain(|call, _| !call.contains("lease"));
     assert!(writes.values().sum::<usize>() <= 3, "{writes:?}");
 }
+
+#[tokio::test]
+async fn a_target_that_somebody_goes_on_writing_is_told_of_and_healed_when_they_end() {
+    const RIVALS: usize = 8;
+    let tenant = Bed::attach().unwrap().tenant("fought").await.unwrap();
+    let vault = tenant.bed.vault().await.unwrap();
+    vault.write(&format!("{}/db", tenant.work), json!({ "password": CANARY })).await.unwrap();
+    token_store(&tenant, "vault").await;
+    let operator = tenant.operator(&ONLY).await.unwrap();
+    let _running = operator.start().unwrap();
+    tenant.cluster.apply_object(&external(&tenant, "db", "vault", &one_value(&tenant, "db"))).await.unwrap();
+    ready(&tenant, EXTERNAL, "db", "True").await;
+
+    let rivals: Vec<_> = (0..RIVALS)
+        .map(|rival| {
+            let tenant = tenant.clone();
+            tokio::spawn(async move {
+                for turn in 0.. {
+                    let edit = json!({ "stringData": { "password": format!("{rival}-{turn}") } });
+                    let _ = tenant.cluster.patch("v1 Secret", &tenant.work, "db", &edit).await;
+                }
+            })
+        })
+        .collect();
+    let told = ready(&tenant, EXTERNAL, "db", "False").await;
+    rivals.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!(told["status"]["chancery"]["cause"], "Conflict", "{}", message(&told, "Ready"));
+    assert!(message(&told, "Ready").contains("somebody else goes on writing it"), "{}", message(&told, "Ready"));
+    crate::support::told(&tenant, &tenant.work, "db", "Warning UpdateFailed").await;
+    ready(&tenant, EXTERNAL, "db", "True").await;
+    let place = ("v1 Secret", tenant.work.as_str(), "db");
+    let healed = |secret: &Value| value(secret, "password") == CANARY;
+    tenant.cluster.wait_for("it is healed", place, PATIENCE, healed).await.unwrap();
+}

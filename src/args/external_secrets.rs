@@ -18,6 +18,10 @@ pub struct ExternalSecrets {
     #[arg(long = "external-secrets-take-over", env = "CHANCERY_EXTERNAL_SECRETS_TAKE_OVER")]
     pub take_over: bool,
 
+    /// Serve metrics of each object under External Secrets Operator's names as well
+    #[arg(long = "external-secrets-metrics", env = "CHANCERY_EXTERNAL_SECRETS_METRICS")]
+    pub metrics: bool,
+
     /// Work although External Secrets Operator works on the same objects
     #[arg(long = "beside-external-secrets", env = "CHANCERY_BESIDE_EXTERNAL_SECRETS")]
     pub beside: bool,

@@ -136,6 +136,7 @@ impl Classify for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Throttled(pause) => Retry::After(*pause),
+            Self::Conflict(_) => Retry::Overtaken,
             Self::Configuration(_) | Self::NamespaceTerminating(_) => Retry::OnChange,
             _ => Retry::Backoff,
         }

@@ -399,7 +399,7 @@ impl Applications {
         };
         let next = match retry {
             // The poll asks again, and wakes us when the answer is another one.
-            Retry::Backoff | Retry::OnChange => Next::After(RESYNC),
+            Retry::Backoff | Retry::OnChange | Retry::Overtaken => Next::After(RESYNC),
             Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
         };
         let message = format!("Failed to load target state: failed to generate manifest for source 1 of 1: {error}");

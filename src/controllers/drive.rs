@@ -22,6 +22,10 @@ use crate::telemetry::{ControllerLabel, ReconcileLabels};
 
 /// How long the watch may take to tell us of our own write; after that we go on all the same.
 const OWN_WRITE: Duration = Duration::from_secs(3);
+/// How soon we look anew at what changed while we were about to write it.
+const OVERTAKEN: Duration = Duration::from_millis(300);
+/// Whoever is first so many times in a row writes over and over, and that is told.
+const OVERTAKEN_TIMES: u32 = 8;
 
 /// One controller: how to bring one object up to date, and how to say that it could not be done.
 pub trait Reconcile: Send + Sync + 'static {
@@ -74,7 +78,8 @@ impl Failure {
 /// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
 pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
     let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
-    let driver = Arc::new(Driver { context, reconciler, queue, warned: Mutex::default() });
+    let driver =
+        Arc::new(Driver { context, reconciler, queue, warned: Mutex::default(), overtaken: Overtaken::default() });
     let mut running = JoinSet::new();
     loop {
         let slot = tokio::select! {
@@ -102,6 +107,40 @@ struct Driver<R: Reconcile> {
     queue: Scheduler,
     /// The last warning published for an object: a cause that lasts is one event, not one a retry.
     warned: Mutex<HashMap<ObjectKey, Note>>,
+    overtaken: Overtaken,
+}
+
+/// How many times in a row somebody else was first, for each object.
+#[derive(Default)]
+struct Overtaken(Mutex<HashMap<ObjectKey, u32>>);
+
+impl Overtaken {
+    /// What follows a failure: a pause of which nothing is told, or the failure itself. One that is told of after
+    /// somebody was first too often is tried again with growing pauses.
+    fn judge(&self, key: &ObjectKey, failure: &mut Failure) -> Option<Duration> {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure.retry {
+            Retry::Later(pause) => Some(pause),
+            Retry::Overtaken => {
+                let times = times.entry(key.clone()).or_insert(0);
+                *times += 1;
+                if *times < OVERTAKEN_TIMES {
+                    return Some(OVERTAKEN);
+                }
+                failure.retry = Retry::Backoff;
+                failure.message += ", time after time: somebody else goes on writing it";
+                None
+            }
+            Retry::Backoff | Retry::OnChange | Retry::After(_) => {
+                times.remove(key);
+                None
+            }
+        }
+    }
+
+    fn forget(&self, key: &ObjectKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 impl<R: Reconcile> Driver<R> {
@@ -111,7 +150,9 @@ impl<R: Reconcile> Driver<R> {
         let (next, result) = async {
             let Some(object) = self.reconciler.store().get(key) else {
                 self.warned().remove(key);
+                self.overtaken.forget(key);
                 self.queue.forget(key);
+                self.context.metrics.external_reference.forget(R::NAME, (&key.namespace, &key.name));
                 self.reconciler.gone(key);
                 return (Next::OnChange, "gone");
             };
@@ -127,6 +168,10 @@ impl<R: Reconcile> Driver<R> {
         metrics.reconciles.get_or_create(&ReconcileLabels { controller: R::NAME, result }).inc();
         let label = ControllerLabel { controller: R::NAME };
         metrics.reconcile_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
+        if self.context.settings.external.metrics && result != "gone" {
+            let failed = result != "ok";
+            metrics.external_reference.reconciled(R::NAME, (&key.namespace, &key.name), started.elapsed(), failed);
+        }
         metrics.queue_depth.get_or_create(&label).set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         next
     }
@@ -135,10 +180,13 @@ impl<R: Reconcile> Driver<R> {
         // A panic over one object must not end the work on the others.
         let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class)).catch_unwind().await;
         let (verdict, result) = match outcome {
-            Ok(Ok(verdict)) => (verdict, "ok"),
+            Ok(Ok(verdict)) => {
+                self.overtaken.forget(key);
+                (verdict, "ok")
+            }
             Ok(Err(error)) => {
-                let failure = Failure::of(&error);
-                if let Retry::Later(pause) = failure.retry {
+                let mut failure = Failure::of(&error);
+                if let Some(pause) = self.overtaken.judge(key, &mut failure) {
                     return (Next::After(pause), failure.reason);
                 }
                 (self.verdict_of(object, &failure), failure.reason)
@@ -153,6 +201,11 @@ impl<R: Reconcile> Driver<R> {
                 (self.verdict_of(object, &failure), failure.reason)
             }
         };
+        if verdict.says_nothing() && !self.context.settings.external.metrics {
+            // Thousands of unchanged objects at a start are not worth a copy each.
+            self.warned().remove(key);
+            return (verdict.next, result);
+        }
         let handled = serde_json::to_value(object).unwrap_or_default();
         let next = self.conclude(key, object.meta().uid.as_deref(), &handled, verdict).await;
         (next, result)
@@ -179,12 +232,7 @@ impl<R: Reconcile> Driver<R> {
 
     fn verdict_of(&self, object: &R::Kind, failure: &Failure) -> Verdict {
         let (status, note) = self.reconciler.failed(object, failure);
-        let next = match failure.retry {
-            Retry::Backoff => Next::Backoff,
-            Retry::OnChange => Next::OnChange,
-            Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
-        };
-        Verdict::told(Some(status), note, next)
+        Verdict::told(Some(status), note, next_of(failure.retry))
     }
 
     /// Writes the status if it differs, publishes the note, and says when to go on.
@@ -198,6 +246,10 @@ impl<R: Reconcile> Driver<R> {
         let uid = uid.unwrap_or_default();
         let current = verdict.written.or_else(|| handled.get("status").cloned()).unwrap_or_default();
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
+        if self.context.settings.external.metrics {
+            let status = verdict.status.as_ref().unwrap_or(&current);
+            self.context.metrics.external_reference.told(R::NAME, (&key.namespace, &key.name), status);
+        }
         self.publish(&object, uid, verdict.notes, changed).await;
         if !changed && verdict.also.is_none() {
             return verdict.next;
@@ -286,6 +338,15 @@ impl<R: Reconcile> Driver<R> {
     }
 }
 
+/// When an object is looked at again after a failure that has been told.
+pub(super) fn next_of(retry: Retry) -> Next {
+    match retry {
+        Retry::Backoff | Retry::Overtaken => Next::Backoff,
+        Retry::OnChange => Next::OnChange,
+        Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
+    }
+}
+
 /// Fields that say when, not what: a status that differs only there is not written.
 const TIMES: [&str; 4] = ["lastTransitionTime", "lastUpdateTime", "reconciledAt", "observedAt"];
 
@@ -312,6 +373,52 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn failure(retry: Retry) -> Failure {
+        Failure { reason: "Conflict", message: "Secret a/b changed meanwhile".to_owned(), retry, items: Vec::new() }
+    }
+
+    #[test]
+    fn whoever_is_first_again_and_again_is_told_of() {
+        let (overtaken, one, other) = (Overtaken::default(), ObjectKey::new("a", "b"), ObjectKey::new("a", "c"));
+        for time in 1..OVERTAKEN_TIMES {
+            assert_eq!(overtaken.judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "{time}");
+        }
+        assert_eq!(overtaken.judge(&other, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "each for itself");
+        for _ in 0..2 {
+            let mut told = failure(Retry::Overtaken);
+            assert_eq!(overtaken.judge(&one, &mut told), None);
+            assert_eq!((told.retry, next_of(told.retry)), (Retry::Backoff, Next::Backoff));
+            assert_eq!(told.message, "Secret a/b changed meanwhile, time after time: somebody else goes on writing it");
+        }
+        overtaken.forget(&one);
+        assert_eq!(overtaken.judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "a success ends the row");
+    }
+
+    #[test]
+    fn only_being_overtaken_and_a_lack_of_room_are_silent() {
+        let (overtaken, key, pause) = (Overtaken::default(), ObjectKey::new("a", "b"), Duration::from_secs(7));
+        let rows = [
+            (Retry::Backoff, None, Next::Backoff),
+            (Retry::OnChange, None, Next::OnChange),
+            (Retry::After(pause), None, Next::After(pause)),
+            (Retry::Later(pause), Some(pause), Next::After(pause)),
+        ];
+        for (retry, silent, next) in rows {
+            let mut told = failure(retry);
+            assert_eq!((overtaken.judge(&key, &mut told), next_of(retry)), (silent, next), "{retry:?}");
+            assert_eq!(told.message, failure(retry).message);
+        }
+        for _ in 1..OVERTAKEN_TIMES {
+            overtaken.judge(&key, &mut failure(Retry::Overtaken));
+        }
+        overtaken.judge(&key, &mut failure(Retry::Backoff));
+        assert_eq!(
+            overtaken.judge(&key, &mut failure(Retry::Overtaken)),
+            Some(OVERTAKEN),
+            "another failure ends the row"
+        );
+    }
 
     #[test]
     fn a_status_that_differs_only_in_its_times_is_the_same() {

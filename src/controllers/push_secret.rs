@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::drive::next_of;
 use super::external_secret::read_sources;
 use super::generator::{self, Generated};
-use super::secret_store::{StoreError, open_store};
+use super::secret_store::{StoreError, StoreObject, open_store};
 use super::{Armed, Context, Failure, Reconcile, Stores, drive};
-use crate::api::PushSecret;
 use crate::api::external_secret::{StoreKind, StoreRef};
 use crate::api::push_secret::{FINALIZER, PushData, PushDeletionPolicy, PushStoreRef};
+use crate::api::{ClusterSecretStore, PushSecret, SecretStore};
 use crate::cluster::{self, Seen, Watched};
 use crate::decide::push_secret::{self as decide, Due, Push};
 use crate::decide::selector;
@@ -175,12 +176,7 @@ impl Reconcile for PushSecrets {
             }
             let message = error.to_string();
             let status = status::failed(object, pushed, &message, now);
-            let next = match error.retry() {
-                Retry::Backoff => Next::Backoff,
-                Retry::OnChange => Next::OnChange,
-                Retry::After(pause) | Retry::Later(pause) => Next::After(pause),
-            };
-            return Ok(Verdict::told(serde_json::to_value(status).ok(), [errored(message)], next));
+            return Ok(Verdict::told(serde_json::to_value(status).ok(), [errored(message)], next_of(error.retry())));
         }
         let is_news =
             object.status.as_ref().is_none_or(|status| status.synced_push_secrets != pushed) || !is_ready(object);
@@ -208,48 +204,48 @@ impl PushSecrets {
     /// The stores that are meant, of our class.
     fn find_stores(&self, object: &PushSecret) -> Result<Vec<Store>, Error> {
         let namespace = object.namespace().unwrap_or_default();
-        let class = self.context.settings.external.controller_class.as_str();
-        let namespaced = self.stores.secret_stores.all();
-        let namespaced = namespaced.iter().filter_map(|store| store.0.as_ref().ok());
-        let namespaced = namespaced.filter(|store| store.namespace().as_deref() == Some(&namespace)).map(|store| {
-            (StoreKind::SecretStore, store.name_any(), store.labels().clone(), store.spec.controller.clone())
-        });
-        let wide = self.stores.cluster_secret_stores.all();
-        let wide = wide.iter().filter_map(|store| store.0.as_ref().ok()).map(|store| {
-            (
-                StoreKind::ClusterSecretStore,
-                store.name_any(),
-                store.labels().clone(),
-                store.spec.store.controller.clone(),
-            )
-        });
-        let all: Vec<_> = namespaced.chain(wide).collect();
         let mut found: Vec<Store> = Vec::new();
         let mut is_anothers = false;
         for reference in &object.spec.secret_store_refs {
-            let before = found.len();
-            for (kind, name, labels, theirs) in &all {
-                let reference_to = StoreRef { name: Some(name.clone()), kind: Some(*kind) };
-                let store = Store { reference: reference_to, labels: labels.clone() };
-                if !store.is_meant(reference) || found.iter().any(|known| known.reference == store.reference) {
-                    continue;
-                }
-                if theirs.as_deref().is_some_and(|theirs| !theirs.is_empty() && theirs != class) {
-                    is_anothers = true;
-                } else {
-                    found.push(store);
-                }
-            }
-            let is_missing = found.len() == before && !is_anothers;
-            if let Some(name) = reference.name.as_ref().filter(|_| is_missing) {
+            let meant = match reference.kind {
+                StoreKind::SecretStore => self.meant_by::<SecretStore>(reference, &namespace),
+                StoreKind::ClusterSecretStore => self.meant_by::<ClusterSecretStore>(reference, ""),
+            };
+            if let (true, Some(name)) = (meant.is_empty() && !is_anothers, &reference.name) {
                 let store = decide::store_place(reference.kind, name);
                 let place = if reference.kind == StoreKind::SecretStore { namespace.as_str() } else { "" };
                 let key = ObjectKey::new(place, name);
                 let missing = StoreId { kind: reference.kind, key, asker: String::new() };
                 return Err(Error::Store { store, error: Box::new(StoreError::Missing(missing)) });
             }
+            for (store, is_ours) in meant {
+                if !is_ours {
+                    is_anothers = true;
+                } else if !found.iter().any(|known| known.reference == store.reference) {
+                    found.push(store);
+                }
+            }
         }
         if found.is_empty() && !is_anothers { Err(Error::NoStore) } else { Ok(found) }
+    }
+
+    /// The stores of one kind that a reference means, the one of its name or all that bear its labels, and whether they
+    /// are of our class.
+    fn meant_by<K: StoreObject>(&self, reference: &PushStoreRef, namespace: &str) -> Vec<(Store, bool)> {
+        let class = self.context.settings.external.controller_class.as_str();
+        let watched = K::watched(&self.stores);
+        let candidates = match &reference.name {
+            Some(name) => watched.get(&ObjectKey::new(namespace, name)).into_iter().collect(),
+            None => watched.all(),
+        };
+        let candidates = candidates.iter().filter_map(|store| store.0.as_ref().ok());
+        let near = candidates.filter(|store| store.namespace().unwrap_or_default() == namespace);
+        let with_class = near.map(|store| {
+            let reference = StoreRef { name: Some(store.name_any()), kind: Some(K::KIND) };
+            let is_ours = crate::decide::secret_store::is_of_class(store.spec(), class);
+            (Store { reference, labels: store.labels().clone() }, is_ours)
+        });
+        with_class.filter(|(store, _)| store.is_meant(reference)).collect()
     }
 
     /// The Secrets that are pushed, as templates make them; always of the object's own namespace.

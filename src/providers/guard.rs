@@ -105,8 +105,10 @@ impl Guard {
 
     /// Calls that may still be made at once.
     pub(super) fn budget(&self) -> i64 {
+        let state = self.lock();
+        let since = state.filled.elapsed().as_secs_f64();
         #[expect(clippy::cast_possible_truncation, reason = "a handful of calls")]
-        let tokens = self.lock().tokens as i64;
+        let tokens = (state.tokens + since * self.rate).min(self.rate) as i64;
         tokens
     }
 

@@ -48,6 +48,12 @@ const MANAGER: &str = "external-secrets";
 /// A store of values.
 ///
 /// What stands under a key is fetched whole and then looked into, so that ten properties of one secret are one call.
+///
+/// There is no look at a version before a payload, because it pays nowhere. Vault's metadata lies under another path, which
+/// policies for readers do not name, and costs a request as the payload does. AWS counts and bills DescribeSecret with
+/// GetSecretValue, and its describing calls for parameters are throttled sooner than reads. Azure bills and throttles each
+/// transaction alike. Google's metadata is free, but of metadata 600 a minute are allowed and of payloads 90 000, and an
+/// accessor may not read it. What changes less often than it is read is the same bytes again: no Secret is written for it.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// What stands under a key, in the version that is asked for; its property is not looked at.

@@ -1,8 +1,10 @@
 //! Providers in use: one client a store and identity, one deadline a call, equal reads joined.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use futures::FutureExt;
 
 use super::fake::Memory;
 use super::guard::Guard;
@@ -37,13 +39,29 @@ struct Open {
     number: u64,
     provider: Arc<dyn Provider>,
     guard: Arc<Guard>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What metrics have been told of a store.
+#[derive(Default)]
+struct Told {
+    calls: HashSet<ProviderLabels>,
+    /// When our login ends.
+    lease_ends: Option<Instant>,
 }
 
 impl Providers {
     /// None yet. `calls_per_second` is the budget of each store.
     pub fn new(metrics: Arc<Metrics>, endpoints: Endpoints, calls_per_second: u32) -> Self {
         let (open, memory, shares) = (Mutex::default(), Memory::default(), Shares::default());
-        Self { shared: Arc::new(Shared { open, memory, shares, metrics, endpoints, calls_per_second }) }
+        let shared = Arc::new(Shared { open, memory, shares, metrics, endpoints, calls_per_second });
+        let observed = Arc::downgrade(&shared);
+        shared.metrics.at_scrape(move |metrics| {
+            if let Some(shared) = observed.upgrade() {
+                Self { shared }.observe(metrics);
+            }
+        });
+        Self { shared }
     }
 
     /// The provider of a store, made when its settings or credentials are new.
@@ -64,7 +82,8 @@ impl Providers {
                 let provider = make(access, &self.shared.endpoints, &self.shared.memory)?;
                 let number = open.get(&access.id).map_or(0, |before| before.number + 1);
                 let guard = Arc::new(Guard::new(self.shared.calls_per_second));
-                let entry = Open { access: access.clone(), number, provider, guard };
+                let told = open.get(&access.id).map(|before| Arc::clone(&before.told)).unwrap_or_default();
+                let entry = Open { access: access.clone(), number, provider, guard, told };
                 open.insert(access.id.clone(), entry.clone());
                 entry
             }
@@ -78,13 +97,49 @@ impl Providers {
         })
     }
 
-    /// Forgets stores that are gone.
+    /// Forgets stores that are gone, and what metrics said of them.
     pub fn forget(&self, gone: impl Fn(&StoreId) -> bool) {
-        self.lock().retain(|id, _| !gone(id));
+        let metrics = &self.shared.metrics;
+        self.lock().retain(|id, open| {
+            let goes = gone(id);
+            if goes {
+                for labels in open.told().calls.drain() {
+                    metrics.provider_reads.remove(&labels);
+                    metrics.provider_seconds.remove(&ProviderLabel { provider: labels.provider, store: labels.store });
+                }
+            }
+            !goes
+        });
+    }
+
+    /// What changes by itself: a budget fills up, a login comes to its end. Of those who share a store's name the worst.
+    fn observe(&self, metrics: &Metrics) {
+        let (mut budgets, mut leases) = (BTreeMap::new(), BTreeMap::new());
+        for (id, open) in self.lock().iter() {
+            let budget = budgets.entry(id.to_string()).or_insert(i64::MAX);
+            *budget = open.guard.budget().min(*budget);
+            if let Some(ends) = open.told().lease_ends {
+                let left = i64::try_from(ends.saturating_duration_since(Instant::now()).as_secs()).unwrap_or(i64::MAX);
+                let least = leases.entry(id.to_string()).or_insert(left);
+                *least = left.min(*least);
+            }
+        }
+        for (family, values) in [(&metrics.store_budget, budgets), (&metrics.lease_seconds, leases)] {
+            family.clear();
+            for (store, value) in values {
+                family.get_or_create(&StoreLabel { store }).set(value);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StoreId, Open>> {
         self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,13 +227,7 @@ impl Session {
     ///
     /// [`Error`].
     pub async fn validate(&self) -> Result<(), Error> {
-        self.within("validate", || self.entry.provider.validate()).await?;
-        let ends = self.entry.provider.lease_ends().await;
-        let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()).as_secs());
-        if let Some(left) = left.and_then(|left| i64::try_from(left).ok()) {
-            self.providers.shared.metrics.lease_seconds.get_or_create(&self.label()).set(left);
-        }
-        Ok(())
+        self.within("validate", || self.entry.provider.validate()).await
     }
 
     /// See [`Writer::exists`].
@@ -240,10 +289,6 @@ impl Session {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn label(&self) -> StoreLabel {
-        StoreLabel { store: self.entry.access.id.to_string() }
-    }
-
     /// One call under the store's guard and the deadline, counted.
     async fn within<T, W>(&self, call: &'static str, work: impl Fn() -> W) -> Result<T, Error>
     where
@@ -261,13 +306,18 @@ impl Session {
         self.entry.guard.hear(answer.as_ref().map(|_| ()));
         let metrics = &self.providers.shared.metrics;
         let result = answer.as_ref().err().map_or("ok", Classify::reason);
-        let labels = ProviderLabels { provider: self.name, store: self.entry.access.id.to_string(), call, result };
+        let store = self.entry.access.id.to_string();
+        let by_store = ProviderLabel { provider: self.name, store: store.clone() };
+        metrics.provider_seconds.get_or_create(&by_store).observe(started.elapsed().as_secs_f64());
+        let labels = ProviderLabels { provider: self.name, store, call, result };
         metrics.provider_reads.get_or_create(&labels).inc();
-        metrics
-            .provider_seconds
-            .get_or_create(&ProviderLabel { provider: self.name })
-            .observe(started.elapsed().as_secs_f64());
-        metrics.store_budget.get_or_create(&self.label()).set(self.entry.guard.budget());
+        metrics.external_reference.called(self.name, call, answer.is_err());
+        // Whoever is just logging in knows no end; what was known stays.
+        let ends = self.entry.provider.lease_ends().now_or_never().flatten();
+        let mut told = self.entry.told();
+        told.calls.insert(labels);
+        told.lease_ends = ends.or(told.lease_ends);
+        drop(told);
         answer
     }
 

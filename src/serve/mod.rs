@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Keys;
 use crate::controllers::Context;
+use crate::telemetry::Also;
 
 mod access;
 mod kubeseal;
@@ -76,7 +77,10 @@ fn readiness(context: &Context) -> Response {
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    match context.metrics.render(context.settings.sealed.sealed_secrets_metrics) {
+    let settings = &context.settings;
+    let also =
+        Also { sealed_secrets: settings.sealed.sealed_secrets_metrics, external_secrets: settings.external.metrics };
+    match context.metrics.render(also) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

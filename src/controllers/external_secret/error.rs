@@ -1,15 +1,10 @@
 //! What can go wrong on the way from a store to a Secret.
 
-use std::time::Duration;
-
 use crate::cluster;
 use crate::controllers::secret_store::StoreError;
 use crate::decide::external_secret as decide;
 use crate::error::{Classify, Retry};
 use crate::providers;
-
-/// How soon we look anew at a target that changed while we were about to write it.
-const OVERTAKEN: Duration = Duration::from_millis(300);
 
 /// Why an ExternalSecret is not synced.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +39,6 @@ impl Classify for Error {
             Self::Provider { error, .. } => error.retry(),
             // Generators are not watched.
             Self::NoGenerator { .. } => Retry::Backoff,
-            // Another writer was first, another ExternalSecret of the same target perhaps: look anew.
-            Self::Cluster(cluster::Error::Conflict(_)) => Retry::Later(OVERTAKEN),
             Self::Cluster(error) => error.retry(),
         }
     }

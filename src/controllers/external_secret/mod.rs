@@ -18,6 +18,7 @@ use crate::scheduler::{Class, Scheduler};
 
 mod error;
 mod fetching;
+mod observing;
 mod peer;
 mod waking;
 mod writing;
@@ -42,6 +43,7 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     context.need(&stores.doorbells);
     let queue = Scheduler::default();
     let rung = waking::register(stores, &queue);
+    observing::register(&context.metrics, &stores.external_secrets);
     let flags = &context.settings.external;
     let controller = Arc::new(ExternalSecrets {
         context: context.clone(),

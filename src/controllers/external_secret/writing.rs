@@ -236,7 +236,6 @@ impl ExternalSecrets {
     }
 }
 
-/// What has been said of missing values is not said again.
 /// How old values may be that another object's read has brought: a forced read asks the store itself; a first one, of
 /// which there may be thousands, takes what others have just read; a periodic one must not be late by more than a moment.
 fn may_be_old(due: Due, is_rung: bool) -> Duration {
@@ -244,10 +243,11 @@ fn may_be_old(due: Due, is_rung: bool) -> Duration {
         _ if is_rung => Duration::ZERO,
         Due::Now(Why::Changed) => Duration::ZERO,
         Due::Now(Why::First) => Duration::from_secs(30),
-        Due::Now(Why::Elapsed) | Due::Later(_) | Due::Never => Duration::from_secs(1),
+        Due::Now(Why::Elapsed) | Due::Later(_) | Due::Never => Duration::from_millis(500),
     }
 }
 
+/// What has been said of missing values is not said again.
 fn missing(object: &ExternalSecret, brought: &[Brought]) -> Vec<Note> {
     let known = object.status.as_ref().and_then(|status| status.chancery.as_ref());
     let was_missing = |entry: &str| {

@@ -70,6 +70,19 @@ pub fn due(object: &ExternalSecret, now: Timestamp) -> Result<Due, Error> {
     })
 }
 
+/// By how much values are older than they should be: since their time, or since the object was made where there are none.
+pub fn late_by(object: &ExternalSecret, now: Timestamp) -> Duration {
+    let should = match due(object, now) {
+        Ok(Due::Now(Why::First)) => object.metadata.creation_timestamp.as_ref().map(|made| made.0),
+        Ok(Due::Now(Why::Changed | Why::Elapsed)) => {
+            let every = interval(&object.spec.refresh_interval).unwrap_or_default();
+            refreshed_at(object).and_then(|refreshed| refreshed.checked_add(every).ok())
+        }
+        Ok(Due::Later(_) | Due::Never) | Err(_) => None,
+    };
+    should.and_then(|should| Duration::try_from(now.duration_since(should)).ok()).unwrap_or_default()
+}
+
 /// When values were last read completely; none when they never were.
 pub fn refreshed_at(object: &ExternalSecret) -> Option<Timestamp> {
     let status = object.status.as_ref()?;
@@ -147,6 +160,28 @@ mod tests {
         let status = json!({ "refreshTime": refreshed.to_string(), "syncedResourceVersion": version });
         object.status = Some(serde_json::from_value(status).unwrap());
         object
+    }
+
+    #[test]
+    fn values_are_late_from_when_they_should_have_been_read() {
+        let policy = |policy: &'static str| move |o: &mut Value| o["spec"]["refreshPolicy"] = json!(policy);
+        let mut new = object(|o| o["metadata"]["creationTimestamp"] = json!("2026-11-26T10:29:00Z"));
+        new.status = None;
+        let mut edited = synced(60, |_| {});
+        edited.metadata.generation = Some(2);
+        let rows = [
+            ("in time", synced(60, |_| {}), 0),
+            ("an hour and a minute old", synced(3660, |_| {}), 60),
+            ("never read", new, 60),
+            ("edited, but not old", edited, 0),
+            ("once and for all", synced(36_000, policy("CreatedOnce")), 0),
+            ("on change", synced(36_000, policy("OnChange")), 0),
+            ("no interval", synced(36_000, |o| o["spec"]["refreshInterval"] = json!("0")), 0),
+            ("read in the future", synced(-60, |_| {}), 0),
+        ];
+        for (name, object, expected) in rows {
+            assert_eq!(late_by(&object, now()).as_secs(), expected, "{name}");
+        }
     }
 
     #[test]

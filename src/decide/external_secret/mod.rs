@@ -21,7 +21,7 @@ mod reads;
 mod schedule;
 mod target;
 
-pub use due::{Due, Why, due, interval, refreshed_at, spread};
+pub use due::{Due, Why, due, interval, late_by, refreshed_at, spread};
 pub use hash::{data_hash, field_manager, synced_resource_version};
 pub use reads::{Answer, Origin, Read, What, assemble, reads, tolerates_missing};
 pub use target::{

@@ -111,7 +111,7 @@ pub fn failed(
     let known = object.status.clone().unwrap_or_default();
     let record = known.chancery.clone().unwrap_or_default();
     let next = match retry {
-        Retry::Backoff => next_words(Next::Backoff, now),
+        Retry::Backoff | Retry::Overtaken => next_words(Next::Backoff, now),
         Retry::OnChange => next_words(Next::OnChange, now),
         Retry::After(pause) | Retry::Later(pause) => format!("within {} s", pause.as_secs()),
     };
