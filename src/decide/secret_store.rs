@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
+use super::selector;
 use crate::api::secret_store::SecretStoreSpec;
 use crate::values::Pattern;
 
@@ -26,7 +26,7 @@ pub fn permits(spec: &SecretStoreSpec, namespace: &str, labels: &BTreeMap<String
         || spec.conditions.iter().any(|condition| {
             condition.namespaces.iter().any(|name| name == namespace)
                 || condition.namespace_regexes.iter().any(|regex| matches_regex(regex, namespace))
-                || condition.namespace_selector.as_ref().is_some_and(|selector| selects(selector, labels))
+                || condition.namespace_selector.as_ref().is_some_and(|selector| selector::matches(selector, labels))
         })
 }
 
@@ -37,23 +37,6 @@ pub fn asks_for_labels(spec: &SecretStoreSpec) -> bool {
 
 fn matches_regex(regex: &str, namespace: &str) -> bool {
     Pattern::new(regex).is_ok_and(|pattern| pattern.matches(namespace))
-}
-
-/// Kubernetes' label selectors; an empty one selects everything.
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    equal
-        && selector.match_expressions.iter().flatten().all(|rule| {
-            let value = labels.get(&rule.key);
-            let listed = || value.is_some_and(|value| rule.values.iter().flatten().any(|entry| entry == value));
-            match rule.operator.as_str() {
-                "In" => listed(),
-                "NotIn" => !listed(),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
 }
 
 /// How often a call that failed is repeated, and after which pause: not at all, unless the store says so.

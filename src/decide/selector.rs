@@ -31,7 +31,9 @@ pub fn query(selector: &LabelSelector) -> String {
             "In" => format!("{} in ({values})", rule.key),
             "NotIn" => format!("{} notin ({values})", rule.key),
             "DoesNotExist" => format!("!{}", rule.key),
-            _ => rule.key.clone(),
+            "Exists" => rule.key.clone(),
+            // There is no shorter way to say nothing.
+            _ => format!("{key},!{key}", key = rule.key),
         }
     });
     equal.chain(rules).collect::<Vec<_>>().join(",")
@@ -56,7 +58,7 @@ mod tests {
             (rule("absent", "NotIn", json!(["x"])), true, "absent notin (x)"),
             (rule("team", "Exists", json!([])), true, "team"),
             (rule("team", "DoesNotExist", json!([])), false, "!team"),
-            (rule("team", "Near", json!([])), false, "team"),
+            (rule("team", "Near", json!([])), false, "team,!team"),
         ] {
             let selector: LabelSelector = serde_json::from_value(selector).unwrap();
             assert_eq!((matches(&selector, &labels), query(&selector).as_str()), (expected, text));
