@@ -4,6 +4,8 @@
 mod application;
 mod deploy;
 mod external_secret;
+mod external_secret_bad_input;
+mod external_secret_cluster;
 mod ground;
 mod keys;
 #[path = "../cli/tests/lab/mod.rs"]

@@ -42,7 +42,18 @@ pub(crate) fn audit(cache: &Cache) -> Result<()> {
 /// Builds the server tests while the network is there and notes where they are.
 pub(crate) fn build_server_tests() -> Result<()> {
     let output = Command::new("cargo")
-        .args(["test", "--package", "chancery", "--test", "server", "--no-run", "--message-format=json"])
+        // All of the workspace, as it was just built: fewer targets want other features of dependencies, built anew.
+        .args([
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--benches",
+            "--test",
+            "*",
+            "--no-run",
+            "--message-format=json",
+        ])
         .current_dir(checkout())
         .stderr(std::process::Stdio::inherit())
         .output()?;
