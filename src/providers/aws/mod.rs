@@ -64,6 +64,7 @@ fn refused(code: &str, status: u16, key: &str, role: Option<&str>) -> Error {
         _ => match status {
             401 | 403 => denied(),
             429 => Error::Throttled(None),
+            200..=299 => Error::Malformed { key: key.to_owned(), why: "it is not what AWS's API defines" },
             status => Error::Other(status),
         },
     }
@@ -91,6 +92,7 @@ mod tests {
             ("", 403, "PermissionDenied"),
             ("ThrottlingException", 400, "Throttled"),
             ("InternalServiceError", 500, "StoreError"),
+            ("", 200, "Malformed"),
         ] {
             use crate::error::Classify;
             assert_eq!(refused(code, status, "k", None).reason(), reason, "{code} {status}");

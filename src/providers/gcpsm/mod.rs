@@ -195,11 +195,11 @@ fn told(error: &google_cloud_gax::error::Error, key: &str) -> Error {
         Some(429) => throttled(),
         // Not the service's own word: says nothing about the key.
         Some(404) => Error::NoEngine { path: key.to_owned() },
-        Some(status) => Error::Other(status),
+        Some(status @ 300..) => Error::Other(status),
         None if error.is_timeout() || error.is_connect() || error.is_io() || error.is_transport() => {
             http::unreachable("Google Secret Manager", error)
         }
-        None => Error::Malformed { key: key.to_owned(), why: "it is not what Google's API defines" },
+        _ => Error::Malformed { key: key.to_owned(), why: "it is not what Google's API defines" },
     }
 }
 
