@@ -18,6 +18,7 @@ mod seal;
 mod sealed_secret;
 mod sealed_secret_handover;
 mod sealed_secret_recorded;
+mod sealed_secret_templates;
 mod sealed_secret_trouble;
 mod sealed_secret_upstream;
 mod sealing_endpoints;

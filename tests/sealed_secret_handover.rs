@@ -17,7 +17,7 @@ const PREFIX: &str = "sealedsecrets.bitnami.com";
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A tenant whose namespace of keys is the one it works in, as the real controller has it without a ClusterRole.
-async fn tenant(name: &str) -> Tenant {
+pub(crate) async fn tenant(name: &str) -> Tenant {
     let tenant = Bed::attach().unwrap().tenant(name).await.unwrap();
     let tenant = Tenant { work: tenant.keys.clone(), ..tenant };
     let account = json!({ "name": "reference", "namespace": tenant.work });
@@ -34,11 +34,11 @@ async fn tenant(name: &str) -> Tenant {
     tenant
 }
 
-async fn reference(tenant: &Tenant) -> SealedSecretsController {
+pub(crate) async fn reference(tenant: &Tenant) -> SealedSecretsController {
     SealedSecretsController::start_with(tenant, "reference", &["--kubeclient-qps=-1"]).await.unwrap()
 }
 
-async fn certificate_of(url: &str) -> Certificate {
+pub(crate) async fn certificate_of(url: &str) -> Certificate {
     let pem = reqwest::get(format!("{url}/v1/cert.pem")).await.unwrap().text().await.unwrap();
     Certificate::from_pem(&pem).unwrap()
 }
