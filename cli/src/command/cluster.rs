@@ -24,7 +24,9 @@ const LABELS: [&str; 2] = ["app.kubernetes.io/component=sealing", "app.kubernete
 
 /// Most namespaces that are looked through one by one.
 const MOST_NAMESPACES: usize = 500;
-/// What helps whoever knows better.
+/// What helps where nobody answers.
+const IS_IT_UP: &str = "is it up, and the context the right one? kubectl get namespaces; or use a file: --cert FILE";
+/// The same, where the cluster answers.
 const NAME_IT: &str = "name it: --controller-namespace NAMESPACE --controller-name NAME; or use a file: --cert FILE";
 
 /// Which cluster, as kubectl's flags say it.
@@ -262,7 +264,11 @@ impl Controller {
     /// `GET /v1/cert.pem`.
     pub(crate) async fn certificate(&self) -> Result<String, CommandError> {
         let request = http::Request::get(format!("{}/cert.pem", self.path)).body(Vec::new());
-        self.send(request).await.map_err(|told| told.into_error("cannot fetch certificate"))
+        self.send(request).await.map_err(|told| {
+            told.into_error("cannot fetch certificate").help(
+                "does the controller run? kubectl get pods -A; or use a file that a colleague gives you: --cert FILE",
+            )
+        })
     }
 
     /// `POST /v1/verify`.
@@ -304,9 +310,10 @@ async fn not_found(client: Client, cluster: &ClusterArgs, failure: Option<Told>)
     let places: Vec<_> = cluster.places().iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
     let reference = format!("cannot get sealed secret service: {}", told.words);
     if told.status != Some(404) {
+        let help = if told.code == Code::Unreachable { IS_IT_UP } else { NAME_IT };
         return CommandError::coded(told.code, reference)
-            .note(format!("looked for Service {} in {}", places.join(" and "), cluster.context_name()))
-            .help(NAME_IT);
+            .note(format!("looked for Service {} in context {}", places.join(" and "), cluster.context_name()))
+            .help(help);
     }
     let found = Labelled::look(&client).await;
     let mut error =

@@ -59,6 +59,12 @@ impl Recover {
         }
         let mut opened = Vec::new();
         for object in objects {
+            let spec = &object["spec"];
+            // The type lets it pass, so that one broken object breaks no watch: nothing would be recovered, silently.
+            if !spec["encryptedData"].is_object() && spec["data"].is_null() {
+                return Err(CommandError::coded(Code::NotYaml, "its encryptedData is no map of sealed values")
+                    .at(&self.file, 0));
+            }
             let sealed = serde_json::from_value(object.clone()).map_err(|_| {
                 CommandError::coded(Code::NotYaml, "a SealedSecret in it cannot be read").at(&self.file, 0)
             })?;
