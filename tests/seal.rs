@@ -298,12 +298,16 @@ async fn what_kubeseal_does_with_a_controller_seal_does() {
     assert!(failures.is_empty(), "{} of {ran} failed:\n{}\n{}", failures.len(), failures.join("\n"), peer.tail(5));
 }
 
+/// One test at a time has an operator in kube-system, or counts on none.
+static KUBE_SYSTEM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test]
 async fn kubeseal_and_seal_find_us_through_the_api_server() {
     if !bed::namespaces::inside() {
         bed::say("skipped: the Service proxy needs the bed's namespaces");
         return;
     }
+    let _alone = KUBE_SYSTEM.lock().await;
     // As the overlay `drop-in` installs it: in kube-system, under kubeseal's default names, so no flag is needed.
     let tenant = Bed::attach().unwrap().tenant_from("proxy", "overlays/drop-in").await.unwrap();
     let tenant = Tenant { keys: "kube-system".to_owned(), ..tenant };
@@ -375,6 +379,9 @@ async fn kubeseal_and_seal_find_us_through_the_api_server() {
 #[tokio::test]
 async fn whoever_finds_no_controller_is_told_where_we_looked_and_how_far_they_see() {
     let tenant = Bed::attach().unwrap().tenant("nowhere").await.unwrap();
+    let _alone = KUBE_SYSTEM.lock().await;
+    // Left there by the operator of another test, and read by everybody.
+    tenant.cluster.delete("v1 ConfigMap", "kube-system", "chancery-public-keys").await.unwrap();
     let (user, work, keys) = (format!("{}-dev", tenant.work), tenant.work.as_str(), tenant.keys.as_str());
     let group = "rbac.authorization.k8s.io";
     let may = |kind: &str, namespace: Option<&str>, rules: Value| {
