@@ -25,7 +25,7 @@ pub enum Retry {
     OnChange,
     /// Time, and the other side said how long.
     After(Duration),
-    /// It is no failure: whatever is needed has no room for us just now. Nothing is told of it.
+    /// It is no failure: whatever is needed has no room for us just now. Nothing is told of it unless it lasts.
     Later(Duration),
     /// Somebody else was first: look anew at once. It is no failure unless it happens over and over.
     Overtaken,

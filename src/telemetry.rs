@@ -81,7 +81,7 @@ pub struct Metrics {
     /// By how much the values of the most belated ExternalSecret of a store are older than they should be.
     pub staleness_seconds: Family<StoreLabel, Gauge>,
     /// Calls of secret stores.
-    pub provider_reads: Family<ProviderLabels, Counter>,
+    pub provider_calls: Family<ProviderLabels, Counter>,
     /// How long a call of a secret store took.
     pub provider_seconds: Family<ProviderLabel, Histogram, fn() -> Histogram>,
     /// Calls that a store's budget still allows at once.
@@ -216,7 +216,7 @@ impl Default for Metrics {
             peers: Family::default(),
             external_secrets: Family::default(),
             staleness_seconds: Family::default(),
-            provider_reads: Family::default(),
+            provider_calls: Family::default(),
             provider_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
             store_budget: Family::default(),
             lease_seconds: Family::default(),
@@ -282,7 +282,7 @@ impl Metrics {
             Unit::Seconds,
             self.staleness_seconds.clone(),
         );
-        registry.register("provider_reads", "Calls of secret stores", self.provider_reads.clone());
+        registry.register("provider_calls", "Calls of secret stores", self.provider_calls.clone());
         registry.register_with_unit(
             "provider_duration",
             "Time of a call of a secret store",

@@ -11,6 +11,17 @@ use crate::support::{condition, message, secret, value};
 const EXTERNAL: &str = "external-secrets.io/v1 ExternalSecret";
 const STORE: &str = "external-secrets.io/v1 SecretStore";
 const PUSH: &str = "external-secrets.io/v1alpha1 PushSecret";
+const GENERATOR: &str = "generators.external-secrets.io/v1alpha1";
+/// Those that ask somebody, and so say who they are.
+const GENERATORS: [&str; 7] = [
+    "ACRAccessToken",
+    "ECRAuthorizationToken",
+    "GCRAccessToken",
+    "GithubAccessToken",
+    "STSSessionToken",
+    "VaultDynamicSecret",
+    "Webhook",
+];
 const ONLY: [&str; 1] = ["--controllers=external-secrets"];
 /// Stands in stores of the kind `fake`, where the search after all tests would find the common one.
 const CANARY: &str = "kelp-forest-7f3a-9c1e";
@@ -234,6 +245,14 @@ async fn what_is_wrong_in_a_push_secret_is_named() {
             "labels that no store bears",
             json!({ "secretStoreRefs": [{ "labelSelector": { "matchLabels": { "a": "b" } } }] }),
         ),
+        (
+            "an operator of a selector that is none",
+            json!({ "secretStoreRefs": [{ "labelSelector": { "matchExpressions": [{ "key": "a", "operator": "Near" }] } }] }),
+        ),
+        (
+            "Secrets by a selector that is none",
+            json!({ "selector": { "secret": { "name": null, "selector": { "matchExpressions": [{ "key": "a", "operator": "In" }] } } } }),
+        ),
         ("a Secret that is not there", json!({ "selector": { "secret": { "name": "nowhere" } } })),
         ("a Secret of another namespace", json!({ "selector": { "secret": { "name": "theirs" } } })),
         ("a key that is not there", data(json!({ "secretKey": "two", "remoteRef": { "remoteKey": "pushed" } }))),
@@ -259,6 +278,103 @@ async fn what_is_wrong_in_a_push_secret_is_named() {
         let pushed = told["status"]["syncedPushSecrets"].as_object().cloned().unwrap_or_default();
         assert!(pushed.values().all(|places| *places == json!({})), "{what}: {pushed:?}");
     }
+    assert!(!running.log().contains(CANARY));
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_a_generator_is_named_and_the_last_good_secret_stays() {
+    let tenant = Bed::attach().unwrap().tenant("misgenerated").await.unwrap();
+    let keys = secret(&tenant.work, "keys", &json!({ "key": CANARY }));
+    tenant.cluster.apply_object(&keys).await.unwrap();
+    let key = json!({ "name": "keys", "key": "key" });
+    let web = |fields: Value| merged(json!({ "url": "https://127.0.0.1:1/x", "result": {} }), fields);
+    let github = |secret: Value, id: &str| json!({ "url": "https://127.0.0.1:1", "appID": "1", "installID": id, "auth": { "privateKey": { "secretRef": secret } } });
+    let aws = |name: &str| {
+        let reference = json!({ "name": name, "key": "key" });
+        let auth = json!({ "accessKeyIDSecretRef": reference, "secretAccessKeySecretRef": reference });
+        json!({ "region": "us-east-1", "auth": { "secretRef": auth } })
+    };
+    let vault = |fields: Value| {
+        let provider = json!({ "server": tenant.bed.vault_url, "auth": { "tokenSecretRef": key } });
+        merged(json!({ "path": "sys/tools/random/16", "method": "POST", "provider": provider }), fields)
+    };
+    let rows = [
+        ("Password", "no length", json!({ "length": 0 }), "InvalidConfiguration"),
+        ("Password", "a length beyond all measure", json!({ "length": 1_000_000 }), "InvalidConfiguration"),
+        ("Password", "more digits than length", json!({ "length": 4, "digits": 5 }), "InvalidConfiguration"),
+        ("Password", "digits that run out", json!({ "length": 30, "digits": 20 }), "InvalidConfiguration"),
+        ("Password", "one key twice", json!({ "length": 8, "secretKeys": ["a", "a"] }), "InvalidConfiguration"),
+        ("Password", "a key that no Secret has", json!({ "length": 8, "secretKeys": ["a/b"] }), "InvalidValue"),
+        ("SSHKey", "a size that no key has", json!({ "keyType": "rsa", "keySize": 1024 }), "InvalidConfiguration"),
+        ("Fake", "a key that no Secret has", json!({ "data": { "a b/": CANARY } }), "InvalidValue"),
+        ("Webhook", "an address that is none", web(json!({ "url": "nowhere" })), "InvalidConfiguration"),
+        ("Webhook", "the metadata address", web(json!({ "url": "http://169.254.169.254/" })), "InvalidConfiguration"),
+        ("Webhook", "a template that is none", web(json!({ "url": "https://x/{{ .a" })), "InvalidConfiguration"),
+        ("Webhook", "nobody there", web(json!({})), "Unreachable"),
+        (
+            "Webhook",
+            "a Secret that is not there",
+            web(json!({ "secrets": [{ "name": "a", "secretRef": { "name": "nowhere", "key": "key" } }] })),
+            "InvalidConfiguration",
+        ),
+        ("GithubAccessToken", "a key that is none", github(key.clone(), "7"), "InvalidConfiguration"),
+        ("GithubAccessToken", "a number that is none", github(key.clone(), "7/../8"), "InvalidConfiguration"),
+        (
+            "GithubAccessToken",
+            "no such Secret",
+            github(json!({ "name": "nowhere", "key": "key" }), "7"),
+            "InvalidConfiguration",
+        ),
+        ("ECRAuthorizationToken", "no such Secret", aws("nowhere"), "InvalidConfiguration"),
+        ("STSSessionToken", "no such Secret", aws("nowhere"), "InvalidConfiguration"),
+        ("VaultDynamicSecret", "a token that is none", vault(json!({})), "PermissionDenied"),
+        (
+            "VaultDynamicSecret",
+            "no way to log in",
+            vault(json!({ "provider": { "auth": null } })),
+            "InvalidConfiguration",
+        ),
+        (
+            "VaultDynamicSecret",
+            "nobody there",
+            vault(json!({ "provider": { "server": "https://127.0.0.1:1" } })),
+            "Unreachable",
+        ),
+        ("VaultDynamicSecret", "a path out of the API", vault(json!({ "path": "../../x" })), "InvalidConfiguration"),
+    ];
+    let reference = |kind: &str, name: &str| {
+        let generator = json!({ "apiVersion": GENERATOR, "kind": kind, "name": name });
+        json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] })
+    };
+    let good = format!("{GENERATOR} Fake");
+    apply(&tenant, &good, "good", &json!({ "data": { "one": "good" } })).await.unwrap();
+    let running = tenant.operator(&ONLY).await.unwrap().start().unwrap();
+    for number in 0..rows.len() {
+        apply(&tenant, EXTERNAL, &format!("wrong{number}"), &reference("Fake", "good")).await.unwrap();
+    }
+    for number in 0..rows.len() {
+        let place = ("v1 Secret", tenant.work.as_str(), &*format!("wrong{number}"));
+        tenant.cluster.wait_for("it is made", place, PATIENCE, |it| value(it, "one") == "good").await.unwrap();
+    }
+    for (number, (kind, what, spec, _)) in rows.iter().enumerate() {
+        let name = format!("wrong{number}");
+        let made = apply(&tenant, &format!("{GENERATOR} {kind}"), &name, spec).await;
+        made.map_err(|error| format!("{kind}, {what}: {error}")).unwrap();
+        apply(&tenant, EXTERNAL, &name, &reference(kind, &name)).await.unwrap();
+    }
+    let mut differ = Vec::new();
+    for (number, (kind, what, _, expected)) in rows.iter().enumerate() {
+        let name = format!("wrong{number}");
+        let told = failing(&tenant, EXTERNAL, &name).await;
+        let (cause, words) =
+            (told["status"]["chancery"]["cause"].as_str().unwrap_or_default(), message(&told, "Ready"));
+        if cause != *expected || words.contains(CANARY) {
+            differ.push(format!("{kind}, {what}: {cause} and not {expected}: {words}"));
+        }
+        let kept = tenant.cluster.get("v1 Secret", &tenant.work, &name).await.unwrap();
+        assert_eq!(value(&kept, "one"), "good", "{kind}, {what}: the last good Secret stays");
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert!(!running.log().contains(CANARY));
 }
 
@@ -300,6 +416,44 @@ async fn no_field_of_a_store_or_generator_reads_in_another_namespace() {
         let cause = told["status"]["chancery"]["cause"].as_str().unwrap_or_default();
         if cause != "ForeignNamespace" {
             differ.push(format!("{path}: {cause}: {}", message(&told, "Ready")));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    assert!(!running.log().contains(CANARY));
+}
+
+#[tokio::test]
+async fn no_field_of_a_generator_reads_in_another_namespace() {
+    let tenant = Bed::attach().unwrap().tenant("asked-across").await.unwrap();
+    let theirs = secret(&tenant.keys, "theirs", &json!({ "key": CANARY }));
+    tenant.cluster.apply_object(&theirs).await.unwrap();
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for kind in GENERATORS {
+        let plural = format!("{}s.generators.external-secrets.io", kind.to_lowercase());
+        let spec = schema(&tenant, &plural, "/properties/spec");
+        for place in places(&spec, &[]) {
+            let name = format!("g{}", rows.len());
+            let plain = instance(&spec, &place, &tenant.keys);
+            let kind_of = format!("{GENERATOR} {kind}");
+            apply(&tenant, &kind_of, &name, &plain)
+                .await
+                .map_err(|error| format!("{kind} {place:?}: {error}"))
+                .unwrap();
+            let reference = json!({ "apiVersion": GENERATOR, "kind": kind, "name": name });
+            let wanted = json!({ "dataFrom": [{ "sourceRef": { "generatorRef": reference } }] });
+            apply(&tenant, EXTERNAL, &name, &wanted).await.unwrap();
+            rows.push((name, format!("{kind} {}", place.join("."))));
+        }
+    }
+    assert!(rows.len() > 20, "places are missing: {rows:?}");
+    let running = tenant.operator(&ONLY).await.unwrap().start().unwrap();
+    let mut differ = Vec::new();
+    for (name, place) in &rows {
+        let told = failing(&tenant, EXTERNAL, name).await;
+        let cause = told["status"]["chancery"]["cause"].as_str().unwrap_or_default();
+        let words = message(&told, "Ready");
+        if !words.contains(&tenant.keys) || words.contains(CANARY) {
+            differ.push(format!("{place}: {cause}: {words}"));
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));

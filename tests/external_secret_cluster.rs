@@ -10,7 +10,7 @@ use bed::{Bed, Tenant};
 use serde_json::{Value, json};
 
 use crate::scenarios::{only_tenant, plane_of_its_own};
-use crate::support::{condition, value};
+use crate::support::{condition, message, value};
 
 const EXTERNAL: &str = "external-secrets.io/v1 ExternalSecret";
 const CLUSTER_EXTERNAL: &str = "external-secrets.io/v1 ClusterExternalSecret";
@@ -128,6 +128,8 @@ async fn fan_out(bed: &Bed) {
     label(&tenant, "one", json!("kelp")).await;
     until_made(&tenant, "one").await;
 
+    what_is_wrong_takes_nothing_away(&tenant, &parent, &pusher).await;
+
     // What the reference leaves on Namespaces and on the object.
     let theirs = json!({ "metadata": { "finalizers": ["externalsecrets.external-secrets.io/ces-shared"] } });
     for namespace in ["one", "two"] {
@@ -148,6 +150,45 @@ async fn fan_out(bed: &Bed) {
     tenant.cluster.patch(CLUSTER_EXTERNAL, "", "shared", &none).await.unwrap();
     tenant.cluster.wait_gone(EXTERNAL, "two", "shared", PATIENCE).await.unwrap();
     assert!(tenant.cluster.find(EXTERNAL, "theirs", "shared").await.unwrap().is_some(), "somebody else's stays");
+}
+
+/// A mistake in an object that has children is named, and its children stay; a mended one goes on.
+async fn what_is_wrong_takes_nothing_away(tenant: &Tenant, parent: &Value, pusher: &Value) {
+    let rule = |operator: &str, values: Value| json!([{ "matchExpressions": [{ "key": "team", "operator": operator, "values": values }] }]);
+    let rows = [
+        ("an operator that is none", json!({ "namespaceSelectors": rule("Near", json!(["kelp"])) })),
+        ("an operator in lower case", json!({ "namespaceSelectors": rule("in", json!(["kelp"])) })),
+        ("values that are missing", json!({ "namespaceSelectors": rule("In", json!([])) })),
+        ("values that are too many", json!({ "namespaceSelectors": rule("Exists", json!(["kelp"])) })),
+        ("a value that no label has", json!({ "namespaceSelectors": [{ "matchLabels": { "team": "kelp forest" } }] })),
+        ("a label that is none", json!({ "namespaceSelectors": [{ "matchLabels": { "-": "kelp" } }] })),
+        ("an interval that is none", json!({ "refreshTime": "hourly" })),
+    ];
+    for (kind, object, children) in [(CLUSTER_EXTERNAL, parent, EXTERNAL), (CLUSTER_PUSH, pusher, PUSH)] {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        for (what, fields) in &rows {
+            let mut wrong = object.clone();
+            for (field, value) in fields.as_object().unwrap() {
+                wrong["spec"][field] = value.clone();
+            }
+            let told = tenant.cluster.apply_object(&wrong).await.unwrap();
+            let generation = told["metadata"]["generation"].clone();
+            let field = fields.as_object().unwrap().keys().next().unwrap();
+            let is_named = |object: &Value| {
+                condition(object, "Ready", "False") && message(object, "Ready").contains(field.as_str())
+            };
+            let place = (kind, "", name);
+            let told = tenant.cluster.wait_for(what, place, PATIENCE, is_named).await.unwrap();
+            assert_eq!(told["metadata"]["generation"], generation);
+            for namespace in ["one", "two"] {
+                let child = tenant.cluster.find(children, namespace, name).await.unwrap();
+                assert!(child.is_some_and(|child| child["metadata"].get("deletionTimestamp").is_none()), "{what}");
+            }
+            tenant.cluster.apply_object(object).await.unwrap();
+            let is_mended = |object: &Value| !message(object, "Ready").contains(field.as_str());
+            tenant.cluster.wait_for("it is mended", place, PATIENCE, is_mended).await.unwrap();
+        }
+    }
 }
 
 #[test]

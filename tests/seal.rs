@@ -9,7 +9,7 @@ use bed::peer::SealedSecretsController;
 use bed::{Bed, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, condition, run, secret, stdout, value};
+use crate::support::{CANARY, condition, reference_account, run, secret, stdout, value};
 
 const SEALED: &str = "bitnami.com/v1alpha1 SealedSecret";
 
@@ -21,27 +21,9 @@ async fn becomes_a_secret(tenant: &Tenant, name: &str) {
     assert_eq!(value(&made, "password"), CANARY, "{name}");
 }
 
-/// A service account that may do what the reference does.
-async fn reference_account(tenant: &Tenant) {
-    let account = json!({ "name": "reference", "namespace": tenant.work });
-    for object in [
-        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": account,
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
-            "subjects": [{ "kind": "ServiceAccount", "name": "reference", "namespace": tenant.work }],
-        }),
-    ] {
-        tenant.cluster.apply_object(&object).await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn what_seal_seals_the_real_controller_opens() {
-    if !bed::namespaces::inside() {
-        bed::say("skipped: the reference controller needs the bed's namespaces");
-        return;
-    }
+    assert!(bed::namespaces::inside(), "the reference controller needs the bed's namespaces: this test must run");
     let tenant = Bed::attach().unwrap().tenant("peer").await.unwrap();
     reference_account(&tenant).await;
     let peer = SealedSecretsController::start(&tenant, "reference").await.unwrap();
@@ -253,10 +235,7 @@ async fn online(tenant: &Tenant, peer: &SealedSecretsController) {
 
 #[tokio::test]
 async fn what_kubeseal_does_with_a_controller_seal_does() {
-    if !bed::namespaces::inside() {
-        bed::say("skipped: the reference controller needs the bed's namespaces");
-        return;
-    }
+    assert!(bed::namespaces::inside(), "the reference controller needs the bed's namespaces: this test must run");
     let tenant = Bed::attach().unwrap().tenant("recorded").await.unwrap();
     reference_account(&tenant).await;
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/tests/recorded");
@@ -303,10 +282,7 @@ static KUBE_SYSTEM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[tokio::test]
 async fn kubeseal_and_seal_find_us_through_the_api_server() {
-    if !bed::namespaces::inside() {
-        bed::say("skipped: the Service proxy needs the bed's namespaces");
-        return;
-    }
+    assert!(bed::namespaces::inside(), "the Service proxy needs the bed's namespaces: this test must run");
     let _alone = KUBE_SYSTEM.lock().await;
     // As the overlay `drop-in` installs it: in kube-system, under kubeseal's default names, so no flag is needed.
     let tenant = Bed::attach().unwrap().tenant_from("proxy", "overlays/drop-in").await.unwrap();

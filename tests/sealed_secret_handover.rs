@@ -8,7 +8,7 @@ use bed::{Bed, Tenant};
 use seal::Certificate;
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, condition, secret, value};
+use crate::support::{CANARY, condition, reference_account, secret, value};
 
 const SEALED: &str = "bitnami.com/v1alpha1 SealedSecret";
 const ONLY: [&str; 1] = ["--controllers=sealed-secrets"];
@@ -20,17 +20,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) async fn tenant(name: &str) -> Tenant {
     let tenant = Bed::attach().unwrap().tenant(name).await.unwrap();
     let tenant = Tenant { work: tenant.keys.clone(), ..tenant };
-    let account = json!({ "name": "reference", "namespace": tenant.work });
-    for object in [
-        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": account,
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
-            "subjects": [{ "kind": "ServiceAccount", "name": "reference", "namespace": tenant.work }],
-        }),
-    ] {
-        tenant.cluster.apply_object(&object).await.unwrap();
-    }
+    reference_account(&tenant).await;
     tenant
 }
 

@@ -74,6 +74,21 @@ pub(crate) fn secret(namespace: &str, name: &str, values: &Value) -> Value {
     })
 }
 
+/// A service account that may do what the reference does.
+pub(crate) async fn reference_account(tenant: &Tenant) {
+    let account = json!({ "name": "reference", "namespace": tenant.work });
+    for object in [
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": account,
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "reference", "namespace": tenant.work }],
+        }),
+    ] {
+        tenant.cluster.apply_object(&object).await.unwrap();
+    }
+}
+
 /// One value of a Secret, decoded.
 pub(crate) fn value(secret: &Value, key: &str) -> String {
     use base64::Engine;

@@ -1,20 +1,21 @@
-//! What the API server holds, as last heard: one reflector a kind and watched namespace, guarded so that a broken
-//! object becomes a condition and not a broken watch.
+//! What the API server holds, as last heard: one watch a kind and watched namespace, guarded so that a broken object
+//! becomes a condition and not a broken watch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use kube::api::ObjectMeta;
+use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
-use kube::runtime::reflector::{self, ObjectRef as StoreRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, Scope};
@@ -64,20 +65,27 @@ impl<K: Watchable> Clone for Watched<K> {
 }
 
 struct Inner<K: Watchable> {
-    sources: Vec<Source<K>>,
+    /// One a watched namespace, or one for all.
+    apis: Vec<Api<Guarded<K>>>,
+    entries: RwLock<HashMap<ObjectKey, Entry<K>>>,
     listeners: Mutex<Vec<Listener<K>>>,
     /// What is left out of an object before it is kept.
     shrink: OnceLock<Shrink<K>>,
-    /// Sources that have not been listed completely yet.
+    /// Whether objects are kept as their JSON.
+    is_packed: bool,
+    is_started: AtomicBool,
+    /// Watches that have not been listed completely yet.
     unlisted: AtomicUsize,
     /// A list that we are not allowed counts as an empty one.
     may_be_forbidden: bool,
 }
 
-struct Source<K: Watchable> {
-    api: Api<Guarded<K>>,
-    reader: Store<Guarded<K>>,
-    writer: Mutex<Option<reflector::store::Writer<Guarded<K>>>>,
+struct Entry<K: Watchable> {
+    object: Kept<K>,
+    /// What people wrote in it, as a hash.
+    authored: u64,
+    /// Not seen again yet in the list that is under way.
+    is_doubtful: bool,
 }
 
 impl Cluster {
@@ -87,6 +95,14 @@ impl Cluster {
         K: Watchable + Resource<Scope = NamespaceResourceScope>,
     {
         Watched::new(self.scoped::<Guarded<K>>())
+    }
+
+    /// The same for a kind of which there are thousands: they are kept small, and made anew for each look.
+    pub fn watched_packed<K>(&self) -> Watched<K>
+    where
+        K: Watchable + Resource<Scope = NamespaceResourceScope>,
+    {
+        self.watched().with(|inner| inner.is_packed = true)
     }
 
     /// Prepares the watch of a namespaced kind in the given namespaces only.
@@ -103,26 +119,31 @@ impl Cluster {
     where
         K: Watchable,
     {
-        let mut watched = Watched::new(vec![Api::all(self.client.clone())]);
-        if let (Scope::Namespaces(_), Some(inner)) = (self.scope(), Arc::get_mut(&mut watched.inner)) {
-            inner.may_be_forbidden = true;
-        }
-        watched
+        let is_narrow = matches!(self.scope(), Scope::Namespaces(_));
+        Watched::new(vec![Api::all(self.client.clone())]).with(|inner| inner.may_be_forbidden = is_narrow)
     }
 }
 
 impl<K: Watchable> Watched<K> {
     fn new(apis: Vec<Api<Guarded<K>>>) -> Self {
-        let unlisted = AtomicUsize::new(apis.len());
-        let sources = apis
-            .into_iter()
-            .map(|api| {
-                let (reader, writer) = reflector::store();
-                Source { api, reader, writer: Mutex::new(Some(writer)) }
-            })
-            .collect();
-        let (listeners, shrink) = (Mutex::default(), OnceLock::new());
-        Self { inner: Arc::new(Inner { sources, listeners, shrink, unlisted, may_be_forbidden: false }) }
+        let inner = Inner {
+            unlisted: AtomicUsize::new(apis.len()),
+            apis,
+            entries: RwLock::default(),
+            listeners: Mutex::default(),
+            shrink: OnceLock::new(),
+            is_packed: false,
+            is_started: AtomicBool::new(false),
+            may_be_forbidden: false,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Inner<K>)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            set(inner);
+        }
+        self
     }
 
     /// Calls `listener` for everything seen from now on. Register before [`Watched::start`].
@@ -138,11 +159,10 @@ impl<K: Watchable> Watched<K> {
 
     /// Runs the watches until `stop`; a second call does nothing.
     pub async fn start(&self, stop: CancellationToken) {
-        let watches = self.inner.sources.iter().filter_map(|source| {
-            let writer = source.writer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-            Some(self.follow(source, writer, stop.clone()))
-        });
-        futures::future::join_all(watches).await;
+        if !self.inner.is_started.swap(true, Ordering::AcqRel) {
+            let watches = self.inner.apis.iter().map(|api| self.follow(api, stop.clone()));
+            futures::future::join_all(watches).await;
+        }
     }
 
     /// Whether everything has been listed once: before that, *absent* means *unknown*.
@@ -152,45 +172,58 @@ impl<K: Watchable> Watched<K> {
 
     /// One object, as last seen.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Guarded<K>>> {
-        let wanted = StoreRef::new(&key.name);
-        let wanted = if key.namespace.is_empty() { wanted } else { wanted.within(&key.namespace) };
-        self.inner.sources.iter().find_map(|source| source.reader.get(&wanted))
+        let kept = self.entries().get(key).map(|entry| entry.object.clone());
+        kept.map(|kept| kept.unpacked())
     }
 
     /// One object that can be read.
     pub fn find(&self, key: &ObjectKey) -> Option<K> {
-        self.get(key).and_then(|object| object.0.as_ref().ok().cloned())
+        self.get(key).and_then(readable)
     }
 
-    /// All objects, as last seen.
-    pub fn all(&self) -> Vec<Arc<Guarded<K>>> {
-        self.inner.sources.iter().flat_map(|source| source.reader.state()).collect()
+    /// Whether there is such an object.
+    pub fn has(&self, key: &ObjectKey) -> bool {
+        self.entries().contains_key(key)
     }
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<Listener<K>>> {
+    /// The version of an object, as last seen; empty where it has none.
+    pub fn version(&self, key: &ObjectKey) -> Option<String> {
+        self.entries().get(key).map(|entry| entry.object.version())
+    }
+
+    /// All objects, as last seen, one after the other.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Guarded<K>>> + use<K> {
+        let kept: Vec<_> = self.entries().values().map(|entry| entry.object.clone()).collect();
+        kept.into_iter().map(|kept| kept.unpacked())
+    }
+
+    /// Those that can be read.
+    pub fn readable(&self) -> impl Iterator<Item = K> + use<K> {
+        self.all().filter_map(readable)
+    }
+
+    fn entries(&self) -> RwLockReadGuard<'_, HashMap<ObjectKey, Entry<K>>> {
+        self.inner.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entries_mut(&self) -> RwLockWriteGuard<'_, HashMap<ObjectKey, Entry<K>>> {
+        self.inner.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener<K>>> {
         self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, seen: Seen, object: &Arc<Guarded<K>>) {
-        let key = key_of(&**object);
+    fn tell(&self, seen: Seen, key: &ObjectKey, object: &Arc<Guarded<K>>) {
         for listener in self.listeners().iter() {
-            listener(seen, &key, object);
+            listener(seen, key, object);
         }
     }
 
-    async fn follow(
-        &self,
-        source: &Source<K>,
-        mut writer: reflector::store::Writer<Guarded<K>>,
-        stop: CancellationToken,
-    ) {
-        // What people wrote in each object, as a hash: the reader forgets the old version before we can compare.
-        let mut authored: HashMap<ObjectKey, u64> = HashMap::new();
-        let mut relisted: HashMap<ObjectKey, u64> = HashMap::new();
+    async fn follow(&self, api: &Api<Guarded<K>>, stop: CancellationToken) {
         let mut listed_once = false;
         let mut complaints = Complaints::default();
-        let config = watcher::Config::default();
-        let mut events = watcher::watcher(source.api.clone(), config).boxed();
+        let mut events = watcher::watcher(api.clone(), watcher::Config::default()).boxed();
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return,
@@ -200,9 +233,8 @@ impl<K: Watchable> Watched<K> {
                 None => return,
                 Some(Err(error)) => {
                     complaints.hear(K::kind(&()).as_ref(), &error);
-                    if self.inner.may_be_forbidden && is_forbidden(&error) && !listed_once {
-                        listed_once = true;
-                        self.inner.unlisted.fetch_sub(1, Ordering::AcqRel);
+                    if self.inner.may_be_forbidden && is_forbidden(&error) {
+                        self.is_listed(&mut listed_once);
                     }
                     tokio::time::sleep(complaints.pause()).await;
                     continue;
@@ -210,77 +242,144 @@ impl<K: Watchable> Watched<K> {
                 Some(Ok(event)) => event,
             };
             complaints.end();
-            let (event, hash) = self.trimmed(event);
-            match &event {
-                Event::Init => relisted.clear(),
-                Event::InitApply(object) => {
-                    relisted.insert(key_of(object), hash);
-                }
-                Event::Apply(_) | Event::Delete(_) | Event::InitDone => {}
-            }
-            let before = if matches!(event, Event::InitDone) { source.reader.state() } else { Vec::new() };
-            writer.apply_watcher_event(&event);
             match event {
-                Event::Init | Event::InitApply(_) => {}
-                Event::Apply(object) => {
-                    let seen = match authored.insert(key_of(&object), hash) {
-                        None => Seen::Made,
-                        Some(known) if known == hash => Seen::Touched,
-                        Some(_) => Seen::Changed,
-                    };
-                    self.tell(seen, &Arc::new(object));
-                }
+                Event::Init => self.doubt(api.namespace()),
+                Event::InitApply(object) => self.see(true, object),
+                Event::Apply(object) => self.see(false, object),
                 Event::Delete(object) => {
-                    authored.remove(&key_of(&object));
-                    self.tell(Seen::Gone, &Arc::new(object));
+                    let key = key_of(&object);
+                    self.entries_mut().remove(&key);
+                    self.tell(Seen::Gone, &key, &Arc::new(self.trimmed(object)));
                 }
                 Event::InitDone => {
-                    for gone in before.iter().filter(|object| !relisted.contains_key(&key_of(&***object))) {
-                        self.tell(Seen::Gone, gone);
-                    }
-                    if !listed_once {
-                        listed_once = true;
-                        self.inner.unlisted.fetch_sub(1, Ordering::AcqRel);
-                    }
-                    for object in source.reader.state() {
-                        let key = key_of(&*object);
-                        let seen = match (authored.get(&key), relisted.get(&key)) {
-                            (Some(known), Some(now)) if known != now => Seen::Changed,
-                            _ => Seen::Listed,
-                        };
-                        self.tell(seen, &object);
-                    }
-                    authored = std::mem::take(&mut relisted);
+                    self.drop_doubtful(api.namespace());
+                    self.is_listed(&mut listed_once);
                 }
             }
+        }
+    }
+
+    fn is_listed(&self, listed_once: &mut bool) {
+        if !std::mem::replace(listed_once, true) {
+            self.inner.unlisted.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// A list begins: what it does not hold is gone.
+    fn doubt(&self, namespace: Option<&str>) {
+        for (key, entry) in self.entries_mut().iter_mut() {
+            entry.is_doubtful |= namespace.is_none_or(|namespace| key.namespace == namespace);
+        }
+    }
+
+    fn drop_doubtful(&self, namespace: Option<&str>) {
+        let is_of = |key: &ObjectKey| namespace.is_none_or(|namespace| key.namespace == namespace);
+        let gone: Vec<_> = self.entries_mut().extract_if(|key, entry| entry.is_doubtful && is_of(key)).collect();
+        for (key, entry) in gone {
+            self.tell(Seen::Gone, &key, &entry.object.unpacked());
+        }
+    }
+
+    /// Keeps an object and tells of it. The hash is taken of all of it, also of what is not kept.
+    fn see(&self, is_list: bool, mut object: Guarded<K>) {
+        object.meta_mut().managed_fields = None;
+        let (key, authored) = (key_of(&object), authored_hash(&object));
+        let object = Arc::new(self.trimmed(object));
+        let kept = if self.inner.is_packed { Kept::packed(&object) } else { Kept::Whole(Arc::clone(&object)) };
+        let entry = Entry { object: kept, authored, is_doubtful: false };
+        let before = self.entries_mut().insert(key.clone(), entry).map(|before| before.authored);
+        let seen = match before {
+            Some(before) if before != authored => Seen::Changed,
+            _ if is_list => Seen::Listed,
+            Some(_) => Seen::Touched,
+            None => Seen::Made,
+        };
+        self.tell(seen, &key, &object);
+    }
+
+    /// Drops what nobody here reads and what may hold values of others.
+    fn trimmed(&self, mut object: Guarded<K>) -> Guarded<K> {
+        object.meta_mut().managed_fields = None;
+        if let (Ok(object), Some(shrink)) = (&mut object.0, self.inner.shrink.get()) {
+            shrink(object);
+        }
+        object
+    }
+}
+
+fn readable<K: Watchable>(object: Arc<Guarded<K>>) -> Option<K> {
+    match Arc::try_unwrap(object) {
+        Ok(DeserializeGuard(object)) => object.ok(),
+        Err(shared) => shared.0.as_ref().ok().cloned(),
+    }
+}
+
+/// An object as it is kept.
+enum Kept<K: Watchable> {
+    Whole(Arc<Guarded<K>>),
+    /// Its JSON: a third of what its fields take, each with an allocation of its own.
+    Packed(Arc<[u8]>),
+}
+
+impl<K: Watchable> Clone for Kept<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Whole(object) => Self::Whole(Arc::clone(object)),
+            Self::Packed(json) => Self::Packed(Arc::clone(json)),
         }
     }
 }
 
-impl<K: Watchable> Watched<K> {
-    /// Drops what nobody here reads and what may hold values of others. Returns the hash of what people wrote, too, taken
-    /// before that.
-    fn trimmed(&self, event: Event<Guarded<K>>) -> (Event<Guarded<K>>, u64) {
-        let trim = |mut object: Guarded<K>| {
-            let hash = authored_hash(&object);
-            object.meta_mut().managed_fields = None;
-            if let (Ok(object), Some(shrink)) = (&mut object.0, self.inner.shrink.get()) {
-                shrink(object);
+impl<K: Watchable> Kept<K> {
+    /// Packs an object; one that cannot be read stays as it is.
+    fn packed(object: &Arc<Guarded<K>>) -> Self {
+        let json = object.0.as_ref().ok().and_then(|object| serde_json::to_vec(object).ok());
+        json.map_or_else(|| Self::Whole(Arc::clone(object)), |json| Self::Packed(json.into()))
+    }
+
+    fn unpacked(&self) -> Arc<Guarded<K>> {
+        match self {
+            Self::Whole(object) => Arc::clone(object),
+            Self::Packed(json) => {
+                let read = serde_json::from_slice(json);
+                debug_assert!(read.is_ok(), "{}: what was written is read again", K::kind(&()));
+                // Told as an object that cannot be read, with which nothing is done.
+                let metadata = || serde_json::from_slice(json).map(|Named { metadata }| metadata).unwrap_or_default();
+                Arc::new(DeserializeGuard(read.map_err(|error: serde_json::Error| InvalidObject {
+                    error: error.to_string(),
+                    metadata: metadata(),
+                })))
             }
-            (object, hash)
-        };
-        match event {
-            Event::Apply(object) => {
-                let (object, hash) = trim(object);
-                (Event::Apply(object), hash)
-            }
-            Event::InitApply(object) => {
-                let (object, hash) = trim(object);
-                (Event::InitApply(object), hash)
-            }
-            other => (other, 0),
         }
     }
+
+    fn version(&self) -> String {
+        let version = match self {
+            Self::Whole(object) => object.meta().resource_version.clone(),
+            Self::Packed(json) => {
+                serde_json::from_slice(json).ok().and_then(|Versioned { metadata }| metadata.resource_version)
+            }
+        };
+        version.unwrap_or_default()
+    }
+}
+
+/// Of an object's JSON only this.
+#[derive(Deserialize)]
+struct Named {
+    metadata: ObjectMeta,
+}
+
+/// Of an object's JSON only this, without an allocation for all else.
+#[derive(Deserialize)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    resource_version: Option<String>,
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {
@@ -328,22 +427,27 @@ fn key_of<K: Resource>(object: &K) -> ObjectKey {
 /// A hash of what people write: all but the status and the API server's bookkeeping.
 fn authored_hash<K: Watchable>(object: &Guarded<K>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match object.0.as_ref().map(serde_json::to_value) {
-        Ok(Ok(mut value)) => {
-            if let Value::Object(fields) = &mut value {
-                fields.remove("status");
-                if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-                    for bookkeeping in ["resourceVersion", "generation", "managedFields"] {
-                        metadata.remove(bookkeeping);
-                    }
-                }
-            }
-            value.to_string().hash(&mut hasher);
-        }
-        // A broken object: any new version of it is worth a look.
-        _ => object.meta().resource_version.hash(&mut hasher),
+    let json = object.0.as_ref().ok().and_then(|object| serde_json::to_vec(object).ok());
+    // A broken object: any new version of it is worth a look.
+    if json.is_none_or(|json| hash_authored(&json, &mut hasher).is_err()) {
+        object.meta().resource_version.hash(&mut hasher);
     }
     hasher.finish()
+}
+
+fn hash_authored(json: &[u8], hasher: &mut impl Hasher) -> serde_json::Result<()> {
+    for (name, value) in serde_json::from_slice::<BTreeMap<String, &RawValue>>(json)? {
+        match name.as_str() {
+            "status" => {}
+            "metadata" => {
+                let mut metadata: BTreeMap<String, &RawValue> = serde_json::from_str(value.get())?;
+                metadata.retain(|name, _| !matches!(name.as_str(), "resourceVersion" | "generation" | "managedFields"));
+                metadata.iter().for_each(|(name, value)| (name, value.get()).hash(hasher));
+            }
+            _ => (name, value.get()).hash(hasher),
+        }
+    }
+    Ok(())
 }
 
 /// Why an object cannot be read, without the text that serde quotes from it: a template in a SealedSecret may hold a
@@ -367,7 +471,79 @@ pub fn invalid_object_message(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
     use super::*;
+
+    fn watched(is_packed: bool) -> Watched<ConfigMap> {
+        Watched::new(Vec::new()).with(|inner| inner.is_packed = is_packed)
+    }
+
+    fn object(name: &str, version: &str, value: &str) -> Guarded<ConfigMap> {
+        let json = json!({
+            "metadata": {
+                "namespace": "a", "name": name, "resourceVersion": version,
+                "managedFields": [{ "manager": "m" }], "annotations": { "a\"": value },
+            },
+            "data": { "k": value },
+        });
+        DeserializeGuard(Ok(serde_json::from_value(json).unwrap()))
+    }
+
+    fn broken(name: &str) -> Guarded<ConfigMap> {
+        let Guarded { 0: Ok(ConfigMap { metadata, .. }) } = object(name, "1", "v") else { panic!("it can be read") };
+        DeserializeGuard(Err(InvalidObject { error: "no".to_owned(), metadata }))
+    }
+
+    #[test]
+    fn what_is_packed_is_as_it_was() {
+        let (packed, whole) = (watched(true), watched(false));
+        for watched in [&packed, &whole] {
+            watched.keep_only(|object| object.data.iter_mut().for_each(|data| drop(data.remove("left out"))));
+            watched.see(true, object("one", "7", "b\u{1f511}\"\\"));
+            watched.see(true, broken("two"));
+        }
+        let key = ObjectKey::new("a", "one");
+        assert_eq!(packed.find(&key), whole.find(&key));
+        assert_eq!(packed.find(&key).unwrap().data.unwrap()["k"], "b\u{1f511}\"\\");
+        for watched in [&packed, &whole] {
+            assert_eq!(watched.version(&key).as_deref(), Some("7"));
+            assert!(watched.find(&key).unwrap().metadata.managed_fields.is_none());
+            let two = ObjectKey::new("a", "two");
+            assert!(watched.has(&two) && watched.find(&two).is_none());
+            assert_eq!(watched.get(&two).unwrap().meta().name.as_deref(), Some("two"));
+            assert_eq!((watched.all().count(), watched.readable().count()), (2, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_seen_is_told_apart() {
+        let watched = watched(true);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        watched.on_seen(move |seen, key, _| telling.lock().unwrap().push((seen, key.name.clone())));
+        let say = || std::mem::take(&mut *told.lock().unwrap());
+        watched.see(true, object("a", "1", "v"));
+        watched.see(true, object("b", "1", "v"));
+        watched.see(false, object("a", "2", "v"));
+        watched.see(false, object("a", "3", "w"));
+        watched.see(false, object("c", "1", "v"));
+        let named = |seen: Seen, name: &str| (seen, name.to_owned());
+        let expected =
+            [(Seen::Listed, "a"), (Seen::Listed, "b"), (Seen::Touched, "a"), (Seen::Changed, "a"), (Seen::Made, "c")];
+        assert_eq!(say(), expected.map(|(seen, name)| named(seen, name)));
+        // A further list: b is gone, c was changed meanwhile, and another namespace has not been listed.
+        watched.doubt(Some("a"));
+        watched.see(true, object("a", "4", "w"));
+        watched.see(true, object("c", "2", "w"));
+        watched.drop_doubtful(Some("elsewhere"));
+        assert_eq!(say(), [named(Seen::Listed, "a"), named(Seen::Changed, "c")]);
+        assert!(watched.has(&ObjectKey::new("a", "b")), "until the list is complete");
+        watched.drop_doubtful(Some("a"));
+        assert_eq!(say(), [named(Seen::Gone, "b")]);
+        assert!(!watched.has(&ObjectKey::new("a", "b")));
+    }
 
     #[test]
     fn a_broken_object_is_told_without_its_text() {

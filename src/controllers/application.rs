@@ -182,7 +182,7 @@ impl Applications {
         let cluster = &self.context.cluster;
         let control_namespace = control_namespace(&self.context);
         let default_project = ObjectKey::new(&control_namespace, DEFAULT);
-        if self.stores.projects.get(&default_project).is_none()
+        if !self.stores.projects.has(&default_project)
             && let Err(error) = cluster.make_default_project(&control_namespace).await
         {
             tracing::warn!(%error, "the project `default` could not be made");

@@ -18,6 +18,7 @@ use crate::cluster::{self, Guarded, Watchable, Watched, invalid_object_message};
 use crate::error::{Classify, Retry};
 use crate::plan::{Next, Note, ObjectKey, ObjectRef, Verdict};
 use crate::scheduler::{Class, Scheduler};
+use crate::telemetry::external_secrets::ReferenceMetrics;
 use crate::telemetry::{ControllerLabel, ReconcileLabels};
 
 /// How long the watch may take to tell us of our own write; after that we go on all the same.
@@ -26,6 +27,8 @@ const OWN_WRITE: Duration = Duration::from_secs(3);
 const OVERTAKEN: Duration = Duration::from_millis(300);
 /// Whoever is first so many times in a row writes over and over, and that is told.
 const OVERTAKEN_TIMES: u32 = 8;
+/// How long an object waits for room, at a store for instance, before that is told.
+const NO_ROOM: Duration = Duration::from_secs(60);
 
 /// One controller: how to bring one object up to date, and how to say that it could not be done.
 pub trait Reconcile: Send + Sync + 'static {
@@ -78,8 +81,7 @@ impl Failure {
 /// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
 pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
     let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
-    let driver =
-        Arc::new(Driver { context, reconciler, queue, warned: Mutex::default(), overtaken: Overtaken::default() });
+    let driver = Arc::new(Driver { context, reconciler, queue, warned: Mutex::default(), untold: Untold::default() });
     let mut running = JoinSet::new();
     loop {
         let slot = tokio::select! {
@@ -107,35 +109,37 @@ struct Driver<R: Reconcile> {
     queue: Scheduler,
     /// The last warning published for an object: a cause that lasts is one event, not one a retry.
     warned: Mutex<HashMap<ObjectKey, Note>>,
-    overtaken: Overtaken,
+    untold: Untold,
 }
 
-/// How many times in a row somebody else was first, for each object.
+/// What is not told yet of an object because it may pass by itself: since when, and how many times in a row.
 #[derive(Default)]
-struct Overtaken(Mutex<HashMap<ObjectKey, u32>>);
+struct Untold(Mutex<HashMap<ObjectKey, (Instant, u32)>>);
 
-impl Overtaken {
-    /// What follows a failure: a pause of which nothing is told, or the failure itself. One that is told of after
-    /// somebody was first too often is tried again with growing pauses.
-    fn judge(&self, key: &ObjectKey, failure: &mut Failure) -> Option<Duration> {
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl Untold {
+    /// What follows a failure: a pause of which nothing is told, or the failure itself. What does not pass by itself is
+    /// told, and tried again as before, or with growing pauses where somebody else is first over and over.
+    fn judge(&self, key: &ObjectKey, failure: &mut Failure, now: Instant) -> Option<Duration> {
+        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(failure.retry, Retry::Later(_) | Retry::Overtaken) {
+            untold.remove(key);
+            return None;
+        }
+        let (since, times) = untold.entry(key.clone()).or_insert((now, 0));
+        *times += 1;
         match failure.retry {
-            Retry::Later(pause) => Some(pause),
-            Retry::Overtaken => {
-                let times = times.entry(key.clone()).or_insert(0);
-                *times += 1;
-                if *times < OVERTAKEN_TIMES {
-                    return Some(OVERTAKEN);
-                }
+            Retry::Later(pause) if now.duration_since(*since) < NO_ROOM => return Some(pause),
+            Retry::Later(pause) => {
+                failure.retry = Retry::After(pause);
+                failure.message += ", for more than a minute now";
+            }
+            Retry::Overtaken if *times < OVERTAKEN_TIMES => return Some(OVERTAKEN),
+            _ => {
                 failure.retry = Retry::Backoff;
                 failure.message += ", time after time: somebody else goes on writing it";
-                None
-            }
-            Retry::Backoff | Retry::OnChange | Retry::After(_) => {
-                times.remove(key);
-                None
             }
         }
+        None
     }
 
     fn forget(&self, key: &ObjectKey) {
@@ -150,9 +154,11 @@ impl<R: Reconcile> Driver<R> {
         let (next, result) = async {
             let Some(object) = self.reconciler.store().get(key) else {
                 self.warned().remove(key);
-                self.overtaken.forget(key);
+                self.untold.forget(key);
                 self.queue.forget(key);
-                self.context.metrics.external_reference.forget(R::NAME, (&key.namespace, &key.name));
+                if let Some(reference) = self.reference() {
+                    reference.forget(R::NAME, (&key.namespace, &key.name));
+                }
                 self.reconciler.gone(key);
                 return (Next::OnChange, "gone");
             };
@@ -168,12 +174,16 @@ impl<R: Reconcile> Driver<R> {
         metrics.reconciles.get_or_create(&ReconcileLabels { controller: R::NAME, result }).inc();
         let label = ControllerLabel { controller: R::NAME };
         metrics.reconcile_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
-        if self.context.settings.external.metrics && result != "gone" {
-            let failed = result != "ok";
-            metrics.external_reference.reconciled(R::NAME, (&key.namespace, &key.name), started.elapsed(), failed);
+        if let Some(reference) = self.reference().filter(|_| result != "gone") {
+            reference.reconciled(R::NAME, (&key.namespace, &key.name), started.elapsed(), result != "ok");
         }
         metrics.queue_depth.get_or_create(&label).set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         next
+    }
+
+    /// The reference's metrics, where they are wanted.
+    fn reference(&self) -> Option<&ReferenceMetrics> {
+        self.context.settings.external.metrics.then(|| &self.context.metrics.external_reference)
     }
 
     async fn bring_up_to_date(&self, key: &ObjectKey, object: &R::Kind, class: Class) -> (Next, &'static str) {
@@ -181,12 +191,12 @@ impl<R: Reconcile> Driver<R> {
         let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class)).catch_unwind().await;
         let (verdict, result) = match outcome {
             Ok(Ok(verdict)) => {
-                self.overtaken.forget(key);
+                self.untold.forget(key);
                 (verdict, "ok")
             }
             Ok(Err(error)) => {
                 let mut failure = Failure::of(&error);
-                if let Some(pause) = self.overtaken.judge(key, &mut failure) {
+                if let Some(pause) = self.untold.judge(key, &mut failure, Instant::now()) {
                     return (Next::After(pause), failure.reason);
                 }
                 (self.verdict_of(object, &failure), failure.reason)
@@ -201,7 +211,7 @@ impl<R: Reconcile> Driver<R> {
                 (self.verdict_of(object, &failure), failure.reason)
             }
         };
-        if verdict.says_nothing() && !self.context.settings.external.metrics {
+        if verdict.says_nothing() && self.reference().is_none() {
             // Thousands of unchanged objects at a start are not worth a copy each.
             self.warned().remove(key);
             return (verdict.next, result);
@@ -246,9 +256,8 @@ impl<R: Reconcile> Driver<R> {
         let uid = uid.unwrap_or_default();
         let current = verdict.written.or_else(|| handled.get("status").cloned()).unwrap_or_default();
         let changed = verdict.status.as_ref().is_some_and(|desired| !same_but_for_times(&current, desired));
-        if self.context.settings.external.metrics {
-            let status = verdict.status.as_ref().unwrap_or(&current);
-            self.context.metrics.external_reference.told(R::NAME, (&key.namespace, &key.name), status);
+        if let Some(reference) = self.reference() {
+            reference.told(R::NAME, (&key.namespace, &key.name), verdict.status.as_ref().unwrap_or(&current));
         }
         self.publish(&object, uid, verdict.notes, changed).await;
         if !changed && verdict.also.is_none() {
@@ -286,10 +295,9 @@ impl<R: Reconcile> Driver<R> {
         let number = |version: &str| version.parse::<u64>().ok();
         let started = Instant::now();
         while started.elapsed() < OWN_WRITE {
-            let Some(object) = self.reconciler.store().get(key) else { return };
-            let seen = object.meta().resource_version.as_deref().unwrap_or_default();
+            let Some(seen) = self.reconciler.store().version(key) else { return };
             // Versions are numbers that grow; where they are not, only the same one is known to be as new.
-            if seen == version || number(seen) > number(version) {
+            if seen == version || number(&seen) > number(version) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -380,44 +388,60 @@ mod tests {
 
     #[test]
     fn whoever_is_first_again_and_again_is_told_of() {
-        let (overtaken, one, other) = (Overtaken::default(), ObjectKey::new("a", "b"), ObjectKey::new("a", "c"));
+        let (untold, one, other) = (Untold::default(), ObjectKey::new("a", "b"), ObjectKey::new("a", "c"));
+        let judge = |key, failure: &mut Failure| untold.judge(key, failure, Instant::now());
         for time in 1..OVERTAKEN_TIMES {
-            assert_eq!(overtaken.judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "{time}");
+            assert_eq!(judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "{time}");
         }
-        assert_eq!(overtaken.judge(&other, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "each for itself");
+        assert_eq!(judge(&other, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "each for itself");
         for _ in 0..2 {
             let mut told = failure(Retry::Overtaken);
-            assert_eq!(overtaken.judge(&one, &mut told), None);
+            assert_eq!(judge(&one, &mut told), None);
             assert_eq!((told.retry, next_of(told.retry)), (Retry::Backoff, Next::Backoff));
             assert_eq!(told.message, "Secret a/b changed meanwhile, time after time: somebody else goes on writing it");
         }
-        overtaken.forget(&one);
-        assert_eq!(overtaken.judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "a success ends the row");
+        untold.forget(&one);
+        assert_eq!(judge(&one, &mut failure(Retry::Overtaken)), Some(OVERTAKEN), "a success ends the row");
     }
 
     #[test]
-    fn only_being_overtaken_and_a_lack_of_room_are_silent() {
-        let (overtaken, key, pause) = (Overtaken::default(), ObjectKey::new("a", "b"), Duration::from_secs(7));
+    fn whoever_finds_no_room_is_told_of_after_a_minute() {
+        let (untold, key, pause, begun) =
+            (Untold::default(), ObjectKey::new("a", "b"), Duration::from_secs(7), Instant::now());
+        for seconds in [0, 7, 59] {
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(untold.judge(&key, &mut failure(Retry::Later(pause)), now), Some(pause), "{seconds}");
+        }
+        for seconds in [60, 67] {
+            let mut told = failure(Retry::Later(pause));
+            assert_eq!(untold.judge(&key, &mut told, begun + Duration::from_secs(seconds)), None);
+            assert_eq!((told.retry, next_of(told.retry)), (Retry::After(pause), Next::After(pause)));
+            assert_eq!(told.message, "Secret a/b changed meanwhile, for more than a minute now");
+        }
+        untold.forget(&key);
+        let later = untold.judge(&key, &mut failure(Retry::Later(pause)), begun + Duration::from_secs(70));
+        assert_eq!(later, Some(pause), "a success ends the wait");
+    }
+
+    #[test]
+    fn what_will_not_pass_by_itself_is_told_at_once() {
+        let (untold, key, pause) = (Untold::default(), ObjectKey::new("a", "b"), Duration::from_secs(7));
+        let judge = |failure: &mut Failure| untold.judge(&key, failure, Instant::now());
         let rows = [
-            (Retry::Backoff, None, Next::Backoff),
-            (Retry::OnChange, None, Next::OnChange),
-            (Retry::After(pause), None, Next::After(pause)),
-            (Retry::Later(pause), Some(pause), Next::After(pause)),
+            (Retry::Backoff, Next::Backoff),
+            (Retry::OnChange, Next::OnChange),
+            (Retry::After(pause), Next::After(pause)),
         ];
-        for (retry, silent, next) in rows {
+        for (retry, next) in rows {
             let mut told = failure(retry);
-            assert_eq!((overtaken.judge(&key, &mut told), next_of(retry)), (silent, next), "{retry:?}");
+            assert_eq!((judge(&mut told), next_of(retry)), (None, next), "{retry:?}");
             assert_eq!(told.message, failure(retry).message);
         }
         for _ in 1..OVERTAKEN_TIMES {
-            overtaken.judge(&key, &mut failure(Retry::Overtaken));
+            judge(&mut failure(Retry::Overtaken));
         }
-        overtaken.judge(&key, &mut failure(Retry::Backoff));
-        assert_eq!(
-            overtaken.judge(&key, &mut failure(Retry::Overtaken)),
-            Some(OVERTAKEN),
-            "another failure ends the row"
-        );
+        judge(&mut failure(Retry::Backoff));
+        assert_eq!(judge(&mut failure(Retry::Overtaken)), Some(OVERTAKEN), "another failure ends the row");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Armed, Context, Failure, Reconcile, Stores, drive};
 use crate::api::push_secret::FailedNamespace;
 use crate::api::{ClusterExternalSecret, ClusterPushSecret};
 use crate::cluster::{self, Metadata, Scope, Seen, Watchable, Watched};
-use crate::decide::external_secret::{self, interval};
+use crate::decide::external_secret::{self, duration};
 use crate::decide::fan_out::{self as decide, Parent, Step};
 use crate::error::{Classify, Retry};
 use crate::plan::{Change, Guard, Manifest, Next, Note, ObjectKey, ObjectRef, Propagation, Verdict};
@@ -189,8 +189,9 @@ impl<P: Kind> Reconcile for FanOut<P> {
         }
         let every = match parent.refresh_time() {
             None | Some("") => REFRESH,
-            Some(text) => interval(text)?,
+            Some(text) => duration("refreshTime", text)?,
         };
+        decide::check(parent)?;
         let name = decide::name_of(parent);
         let selected: BTreeSet<ObjectKey> = self
             .namespaces

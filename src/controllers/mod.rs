@@ -214,11 +214,11 @@ impl Stores {
         let cluster = &context.cluster;
         let namespaces = context.settings.application_namespaces.as_slice();
         Self {
-            sealed_secrets: cluster.watched(),
+            sealed_secrets: cluster.watched_packed(),
             secrets: cluster.secret_metadata(),
             keys: Keys::new(sealed_secret::key_policy(&context.settings.sealed), Arc::clone(&context.metrics)),
             key_reports: cluster.watched_in(&[cluster.namespace().to_owned()]),
-            external_secrets: cluster.watched(),
+            external_secrets: cluster.watched_packed(),
             secret_stores: cluster.watched(),
             cluster_secret_stores: cluster.watched_cluster(),
             push_secrets: cluster.watched(),

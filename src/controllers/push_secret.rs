@@ -151,6 +151,7 @@ impl Reconcile for PushSecrets {
             Due::Later(left) => return Ok(Verdict::silent(Next::After(left))),
             Due::Never => return Ok(Verdict::silent(Next::OnChange)),
         }
+        decide::check(&object.spec)?;
         let stores = self.find_stores(object)?;
         if stores.is_empty() {
             // They are for another class of controller.
@@ -236,7 +237,7 @@ impl PushSecrets {
         let watched = K::watched(&self.stores);
         let candidates = match &reference.name {
             Some(name) => watched.get(&ObjectKey::new(namespace, name)).into_iter().collect(),
-            None => watched.all(),
+            None => watched.all().collect::<Vec<_>>(),
         };
         let candidates = candidates.iter().filter_map(|store| store.0.as_ref().ok());
         let near = candidates.filter(|store| store.namespace().unwrap_or_default() == namespace);

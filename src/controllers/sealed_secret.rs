@@ -142,7 +142,7 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         }
     });
     let sealed = stores.sealed_secrets.clone();
-    stores.secrets.keep(move |key, _| sealed.get(key).is_some());
+    stores.secrets.keep(move |key, _| sealed.has(key));
     let (sealed, wake) = (stores.sealed_secrets.clone(), queue.clone());
     stores.secrets.on_seen(move |seen, key, secret| {
         let Some(object) = sealed.get(key) else { return };

@@ -9,6 +9,7 @@ use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use super::external_secret::Error;
 use super::selector;
 use super::status::external_secret::condition;
 use crate::api::cluster_external_secret::{
@@ -36,8 +37,8 @@ pub trait Parent: Resource<DynamicType = ()> {
     fn child_spec(&self) -> Value;
     /// What a child says.
     fn spec_of(child: &Self::Child) -> Value;
-    /// One of them must match.
-    fn selectors(&self) -> Vec<LabelSelector>;
+    /// One of them must match. With where each stands.
+    fn selectors(&self) -> Vec<(String, &LabelSelector)>;
     /// In these as well.
     fn namespaces(&self) -> &[String];
     /// How often to look again.
@@ -77,8 +78,9 @@ impl Parent for ClusterExternalSecret {
         serde_json::to_value(&child.spec).unwrap_or_default()
     }
 
-    fn selectors(&self) -> Vec<LabelSelector> {
-        self.spec.namespace_selectors.iter().chain(&self.spec.namespace_selector).cloned().collect()
+    fn selectors(&self) -> Vec<(String, &LabelSelector)> {
+        let old = self.spec.namespace_selector.iter().map(|selector| ("spec.namespaceSelector".to_owned(), selector));
+        numbered(&self.spec.namespace_selectors).chain(old).collect()
     }
 
     fn namespaces(&self) -> &[String] {
@@ -134,8 +136,8 @@ impl Parent for ClusterPushSecret {
         serde_json::to_value(&child.spec).unwrap_or_default()
     }
 
-    fn selectors(&self) -> Vec<LabelSelector> {
-        self.spec.namespace_selectors.clone()
+    fn selectors(&self) -> Vec<(String, &LabelSelector)> {
+        numbered(&self.spec.namespace_selectors).collect()
     }
 
     fn namespaces(&self) -> &[String] {
@@ -171,6 +173,20 @@ impl Parent for ClusterPushSecret {
     }
 }
 
+fn numbered(selectors: &[LabelSelector]) -> impl Iterator<Item = (String, &LabelSelector)> {
+    let field = |index| format!("spec.namespaceSelectors[{index}]");
+    selectors.iter().enumerate().map(move |(index, selector)| (field(index), selector))
+}
+
+/// Refuses selectors that mean nothing: whatever they do not select would be deleted.
+///
+/// # Errors
+///
+/// [`Error::Selector`].
+pub fn check<P: Parent>(parent: &P) -> Result<(), Error> {
+    parent.selectors().into_iter().try_for_each(|(field, selector)| Error::check_selector(field, selector))
+}
+
 /// Name of an object's children.
 pub fn name_of<P: Parent>(parent: &P) -> String {
     parent.child_name().filter(|name| !name.is_empty()).map_or_else(|| parent.name_any(), str::to_owned)
@@ -181,7 +197,7 @@ pub fn selects<P: Parent>(parent: &P, namespace: &ObjectMeta) -> bool {
     let none = BTreeMap::new();
     let labels = namespace.labels.as_ref().unwrap_or(&none);
     namespace.deletion_timestamp.is_none()
-        && (parent.selectors().iter().any(|wanted| selector::matches(wanted, labels))
+        && (parent.selectors().iter().any(|(_, wanted)| selector::matches(wanted, labels))
             || parent.namespaces().iter().any(|name| namespace.name.as_ref() == Some(name)))
 }
 

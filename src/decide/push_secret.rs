@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use seal::SecretBytes;
 
-use super::external_secret::{Error as IntervalError, interval, synced_resource_version};
+use super::external_secret::{Error as SpecError, interval, synced_resource_version};
 use crate::api::PushSecret;
 use crate::api::external_secret::StoreKind;
 use crate::api::push_secret::{
@@ -19,9 +19,9 @@ use crate::values::{self, ValueError};
 /// Why nothing can be pushed. Never holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The interval is no duration.
+    /// The interval is no duration, or a selector is none.
     #[error(transparent)]
-    Interval(#[from] IntervalError),
+    Spec(#[from] SpecError),
     /// The Secret lacks a key.
     #[error("secret key {0} does not exist")]
     NoKey(String),
@@ -93,7 +93,7 @@ pub enum Due {
 ///
 /// # Errors
 ///
-/// [`Error::Interval`].
+/// [`Error::Spec`].
 pub fn due(object: &PushSecret, now: Timestamp) -> Result<Due, Error> {
     let every = interval(&object.spec.refresh_interval)?;
     let status = object.status.clone().unwrap_or_default();
@@ -107,6 +107,28 @@ pub fn due(object: &PushSecret, now: Timestamp) -> Result<Due, Error> {
     let Some(pushed) = pushed.filter(|pushed| *pushed <= now) else { return Ok(Due::Now) };
     let since = Duration::try_from(now.duration_since(pushed)).unwrap_or_default();
     Ok(every.checked_sub(since).filter(|left| !left.is_zero()).map_or(Due::Now, Due::Later))
+}
+
+/// Refuses selectors that mean nothing: what they no longer select would be taken out of its stores.
+///
+/// # Errors
+///
+/// [`Error::Spec`].
+pub fn check(spec: &PushSecretSpec) -> Result<(), Error> {
+    for (index, store) in spec.secret_store_refs.iter().enumerate() {
+        if let Some(labels) = &store.label_selector {
+            SpecError::check_selector(format!("spec.secretStoreRefs[{index}].labelSelector"), labels)?;
+        }
+    }
+    for (index, many) in spec.data_to.iter().enumerate() {
+        if let Some(labels) = many.store_ref.as_ref().and_then(|store| store.label_selector.as_ref()) {
+            SpecError::check_selector(format!("spec.dataTo[{index}].storeRef.labelSelector"), labels)?;
+        }
+    }
+    if let Some(labels) = spec.selector.secret.as_ref().and_then(|source| source.selector.as_ref()) {
+        SpecError::check_selector("spec.selector.secret.selector", labels)?;
+    }
+    Ok(())
 }
 
 /// How the status names a store.

@@ -1,5 +1,6 @@
 //! When a sealing key is due, and what to say of those that there are.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,10 +19,11 @@ const LISTED_UNUSABLE: usize = 100;
 pub type Usage = BTreeMap<String, (i64, i64)>;
 
 /// Counts what needs each key.
-pub fn usage<'a>(objects: impl IntoIterator<Item = &'a SealedSecret>) -> Usage {
+pub fn usage(objects: impl IntoIterator<Item: Borrow<SealedSecret>>) -> Usage {
     let mut usage = Usage::new();
-    for record in objects.into_iter().filter_map(|object| object.status.as_ref()?.chancery.as_ref()) {
-        for (key, items) in &record.keys {
+    for object in objects {
+        let record = object.borrow().status.as_ref().and_then(|status| status.chancery.as_ref());
+        for (key, items) in record.iter().flat_map(|record| &record.keys) {
             let (objects, all) = usage.entry(key.clone()).or_default();
             *objects += 1;
             *all += items;

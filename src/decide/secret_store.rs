@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
 use super::selector;
@@ -20,14 +21,18 @@ pub fn is_of_class(spec: &SecretStoreSpec, class: &str) -> bool {
 }
 
 /// Whether objects of a namespace may use a ClusterSecretStore. Without conditions all may; else one field of one
-/// condition must match. A pattern that is none matches nothing: in doubt the answer is no.
+/// condition must match. A pattern or selector that is none matches nothing: in doubt the answer is no.
 pub fn permits(spec: &SecretStoreSpec, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
     spec.conditions.is_empty()
         || spec.conditions.iter().any(|condition| {
             condition.namespaces.iter().any(|name| name == namespace)
                 || condition.namespace_regexes.iter().any(|regex| matches_regex(regex, namespace))
-                || condition.namespace_selector.as_ref().is_some_and(|selector| selector::matches(selector, labels))
+                || condition.namespace_selector.as_ref().is_some_and(|wanted| selects(wanted, labels))
         })
+}
+
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    selector::check(selector).is_ok() && selector::matches(selector, labels)
 }
 
 /// Whether `permits` needs to know a namespace's labels.

@@ -104,7 +104,7 @@ impl Providers {
             let goes = gone(id);
             if goes {
                 for labels in open.told().calls.drain() {
-                    metrics.provider_reads.remove(&labels);
+                    metrics.provider_calls.remove(&labels);
                     metrics.provider_seconds.remove(&ProviderLabel { provider: labels.provider, store: labels.store });
                 }
             }
@@ -247,7 +247,9 @@ impl Session {
     /// [`Error`].
     pub async fn push(&self, reference: &PushRef, value: PushValue<'_>) -> Result<(), Error> {
         let writer = self.writer()?;
-        self.within("push", || writer.push(reference, value)).await
+        let pushed = self.within("push", || writer.push(reference, value)).await;
+        self.forget_reads();
+        pushed
     }
 
     /// See [`Writer::delete`].
@@ -257,7 +259,9 @@ impl Session {
     /// [`Error`].
     pub async fn delete(&self, reference: &PushRef) -> Result<(), Error> {
         let writer = self.writer()?;
-        self.within("delete", || writer.delete(reference)).await
+        let deleted = self.within("delete", || writer.delete(reference)).await;
+        self.forget_reads();
+        deleted
     }
 
     /// `ReadOnly` or `ReadWrite`, as a store's status tells it.
@@ -268,6 +272,12 @@ impl Session {
     fn writer(&self) -> Result<&dyn Writer, Error> {
         let id = &self.entry.access.id;
         self.entry.provider.writer().ok_or_else(|| Error::Configuration(format!("{id} takes no values")))
+    }
+
+    /// What was read before a write of ours, even one that seems to have failed, is handed to nobody after it.
+    fn forget_reads(&self) {
+        self.providers.shared.shares.forget(&self.entry.access.id);
+        self.remembered().clear();
     }
 
     async fn payload(&self, reference: &RemoteRef) -> Result<Arc<Payload>, Error> {
@@ -310,7 +320,7 @@ impl Session {
         let by_store = ProviderLabel { provider: self.name, store: store.clone() };
         metrics.provider_seconds.get_or_create(&by_store).observe(started.elapsed().as_secs_f64());
         let labels = ProviderLabels { provider: self.name, store, call, result };
-        metrics.provider_reads.get_or_create(&labels).inc();
+        metrics.provider_calls.get_or_create(&labels).inc();
         metrics.external_reference.called(self.name, call, answer.is_err());
         // Whoever is just logging in knows no end; what was known stays.
         let ends = self.entry.provider.lease_ends().now_or_never().flatten();

@@ -71,6 +71,11 @@ impl Shares {
         self.lock().by_wanted.get(wanted).is_some_and(|slot| slot.begun.elapsed() < max_age.min(LONGEST))
     }
 
+    /// Forgets what was fetched from a store, and what is being fetched: that may be older than what the store holds now.
+    pub(super) fn forget(&self, store: &StoreId) {
+        self.lock().by_wanted.retain(|(known, ..), _| known != store);
+    }
+
     fn slot(&self, wanted: &Wanted, max_age: Duration) -> Slot {
         let mut slots = self.lock();
         let known = slots.by_wanted.get(wanted).filter(|slot| slot.begun.elapsed() < max_age.min(LONGEST));
@@ -146,6 +151,18 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!(shares.get(wanted("a"), second, async { Err(Error::Sealed) }).await.is_err());
         assert!(shares.get(wanted("a"), second, async { Ok(Payload::bytes("v".to_owned(), None)) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_write_may_have_changed_is_read_anew() {
+        let (shares, minute) = (Shares::default(), Duration::from_secs(60));
+        let old = || Arc::new(Payload::bytes("old".to_owned(), None));
+        for asker in ["a", "b"] {
+            shares.put(wanted(asker), old());
+        }
+        shares.forget(&wanted("a").0);
+        assert!(!shares.has(&wanted("a"), minute));
+        assert!(shares.has(&wanted("b"), minute), "another store's values stay");
     }
 
     #[tokio::test(start_paused = true)]

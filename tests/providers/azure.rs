@@ -21,6 +21,8 @@ pub(super) struct Azure {
     secrets: Mutex<BTreeMap<String, Vec<(String, Value)>>>,
     /// Those that can be recovered: their names are not free.
     deleted: Mutex<Vec<String>>,
+    /// What it answers when it is asked for a secret, whatever is there.
+    spoilt: Mutex<Option<Reply>>,
     /// Its own address stands in what it answers.
     url: OnceLock<String>,
 }
@@ -56,6 +58,9 @@ impl Azure {
             return Reply { status: 401, headers: vec![("www-authenticate", challenge)], ..Reply::default() };
         }
         let path: Vec<_> = asked.path().trim_matches('/').split('/').collect();
+        if let (["secrets", _, ..], Some(spoilt)) = (path.as_slice(), self.spoilt.lock().unwrap().clone()) {
+            return spoilt;
+        }
         let mut secrets = self.secrets.lock().unwrap();
         match (asked.method.as_str(), path.as_slice()) {
             ("GET", ["secrets"]) => self.list(&secrets, asked),
@@ -204,4 +209,44 @@ async fn azure_is_read_with_secrets_certificates_and_trusted_accounts() {
     }
     let refused = ready(&tenant, STORE, "wrong", "False").await;
     assert_eq!(refused["status"]["chancery"]["cause"], "PermissionDenied");
+}
+
+#[tokio::test]
+async fn spoilt_answers_of_azure_are_named_and_the_last_good_secret_stays() {
+    let tenant = Bed::attach().unwrap().tenant("azure-spoilt").await.unwrap();
+    let (azure, fake) = Azure::start(&tenant).await;
+    azure.seed("db", &json!({}), "good");
+    secret(&tenant, "azure", &json!({ "id": "app", "secret": "word" })).await;
+    let of = |key: &str| json!({ "name": "azure", "key": key });
+    let login = json!({ "authSecretRef": { "clientId": of("id"), "clientSecret": of("secret") } });
+    let plain = |status: u16, body: &str| Reply { status, body: body.to_owned(), ..Reply::default() };
+    let large = json!({ "id": format!("{}/secrets/db/v1", fake.url), "value": "x".repeat(3 << 20) });
+    let pause = |status: u16| Reply { headers: vec![("retry-after", "1".to_owned())], ..plain(status, "") };
+    let faults = [
+        ("denied", refusal(403, "Forbidden"), "PermissionDenied"),
+        ("slow-down", pause(429), "Throttled"),
+        // Not the service's own word, so it says nothing of the key.
+        ("nowhere", plain(404, "no such site"), "NoEngine"),
+        ("broken", plain(500, ""), "StoreError"),
+        ("rubbish", plain(200, "<html>"), "Malformed"),
+        ("truncated", plain(200, "{\"value\": \"go"), "Malformed"),
+        ("large", Reply::json(200, &large), "Malformed"),
+    ];
+    let operator = tenant.operator(&ONLY).await.unwrap();
+    let operator = operator.with_environment("SSL_CERT_FILE", &tenant.folder.join("azure.ca").to_string_lossy());
+    let _running = operator.start().unwrap();
+    for (name, _, _) in &faults {
+        // A store each: one rests after a failure.
+        store(&tenant, name, &provider(&fake, &login)).await;
+        external(&tenant, name, name, &data(&[("k", "db", json!({}))])).await;
+        assert_values(&tenant, name, &[("k", "good")]).await;
+    }
+    for (name, answer, expected) in faults {
+        *azure.spoilt.lock().unwrap() = Some(answer);
+        let force = json!({ "metadata": { "annotations": { "force-sync": "1" } } });
+        tenant.cluster.patch(EXTERNAL, &tenant.work, name, &force).await.unwrap();
+        let told = ready(&tenant, EXTERNAL, name, "False").await;
+        assert_eq!(cause(&told), expected, "{name}: {told}");
+        assert_values(&tenant, name, &[("k", "good")]).await;
+    }
 }

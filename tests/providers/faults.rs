@@ -75,7 +75,7 @@ async fn spoilt_answers_are_named_and_the_last_good_secret_stays() {
     for name in ["cut", "denied", "broken", "nowhere"] {
         assert_values(&tenant, name, &[("k", "good")]).await;
     }
-    assert!(running.metric("chancery_provider_reads_total").await.unwrap() > 0.0);
+    assert!(running.metric("chancery_provider_calls_total").await.unwrap() > 0.0);
     assert!(running.metric("chancery_store_budget").await.unwrap() > 0.0);
 }
 

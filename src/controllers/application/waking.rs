@@ -83,7 +83,7 @@ pub(super) fn wake_by_object(
     let id = metadata.annotations.as_ref().and_then(|annotations| annotations.get(TRACKING_ID));
     let Some((instance, _)) = id.and_then(|id| tracking::read(id, object)) else { return };
     let key = tracking::application(instance, control_namespace);
-    if applications.get(&key).is_some() {
+    if applications.has(&key) {
         queue.push(key, Class::Woken);
     }
     if seen == Seen::Gone {
@@ -108,8 +108,7 @@ pub(super) async fn poll(
             },
             () = tokio::time::sleep(context.settings.git_poll) => None,
         };
-        let all: Vec<Application> =
-            applications.all().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect();
+        let all: Vec<Application> = applications.readable().collect();
         let Some(moved) = context.stop.run_until_cancelled(repositories.poll(&all, only.as_deref())).await else {
             return;
         };

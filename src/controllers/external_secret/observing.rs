@@ -1,5 +1,6 @@
 //! What metrics say of all ExternalSecrets together, looked up for each scrape.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,16 +18,15 @@ use crate::telemetry::{Metrics, ReadyLabel, StoreLabel};
 pub(super) fn register(metrics: &Metrics, objects: &Watched<ExternalSecret>) {
     let objects = objects.clone();
     metrics.at_scrape(move |metrics| {
-        let all = objects.all();
-        let readable = all.iter().filter_map(|object| object.0.as_ref().ok());
-        say(metrics, readable, Timestamp::now());
+        say(metrics, objects.readable(), Timestamp::now());
     });
 }
 
-fn say<'a>(metrics: &Metrics, objects: impl Iterator<Item = &'a ExternalSecret>, now: Timestamp) {
+fn say(metrics: &Metrics, objects: impl Iterator<Item: Borrow<ExternalSecret>>, now: Timestamp) {
     let mut by_ready = BTreeMap::from([("True", 0), ("False", 0), ("Unknown", 0)]);
     let mut latest: BTreeMap<String, Duration> = BTreeMap::new();
     for object in objects {
+        let object = object.borrow();
         let is_known = object.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
         let ready = if is_ready(object) { "True" } else { ["Unknown", "False"][usize::from(is_known)] };
         *by_ready.entry(ready).or_default() += 1;

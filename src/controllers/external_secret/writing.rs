@@ -33,8 +33,9 @@ impl ExternalSecrets {
     pub(super) async fn sync(&self, object: &ExternalSecret, due: Due, is_rung: bool) -> Result<Verdict, Error> {
         let now = Timestamp::now();
         // A heal before its time renders what was rendered then.
-        let at = if matches!(due, Due::Now(_)) || is_rung { now } else { decide::refreshed_at(object).unwrap_or(now) };
-        let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
+        let read_at =
+            if matches!(due, Due::Now(_)) || is_rung { now } else { decide::refreshed_at(object).unwrap_or(now) };
+        let at = Timestamp::from_second(read_at.as_second()).unwrap_or(read_at);
         let digester = self.context.digester().await?;
         let generation = object.metadata.generation.unwrap_or_default();
         let uid = object.uid().unwrap_or_default();
@@ -67,7 +68,7 @@ impl ExternalSecrets {
         };
         notes.extend(outcome.notes);
         let next = decide::interval(&object.spec.refresh_interval)?;
-        let next = if next.is_zero() { Next::OnChange } else { Next::After(self.left(next, at, now)) };
+        let next = if next.is_zero() { Next::OnChange } else { Next::After(left(next, read_at)) };
         let synced = status::Synced {
             ending: outcome.ending,
             target: outcome.target,
@@ -78,11 +79,6 @@ impl ExternalSecrets {
         };
         let status = status::synced(object, synced, next, now);
         Ok(Verdict::told(serde_json::to_value(status).ok(), notes, next))
-    }
-
-    fn left(&self, every: Duration, at: Timestamp, now: Timestamp) -> Duration {
-        let since = Duration::try_from(now.duration_since(at)).unwrap_or_default();
-        every.checked_sub(since).unwrap_or_default()
     }
 
     /// Nothing was found and nothing is to go: everything stays as it is known.
@@ -234,6 +230,13 @@ impl ExternalSecrets {
         let delete = Change::Delete { object, uid, propagation: Propagation::Background };
         self.context.cluster.carry_out(&delete).await.map(drop)
     }
+}
+
+/// How long values that were read then count from now on. Not from the full second that a status tells: objects that were
+/// read within one second would all be due at its end, and the last of them late.
+fn left(every: Duration, read_at: Timestamp) -> Duration {
+    let since = Duration::try_from(Timestamp::now().duration_since(read_at)).unwrap_or_default();
+    every.checked_sub(since).unwrap_or_default()
 }
 
 /// How old values may be that another object's read has brought: a forced read asks the store itself; a first one, of

@@ -170,8 +170,7 @@ impl Keeper {
     async fn report(&self) -> Result<(), crate::cluster::Error> {
         let SealedSecrets { context, keys, store, .. } = &*self.controller;
         let ring = keys.ring();
-        let objects = store.all();
-        let usage = decide::usage(objects.iter().filter_map(|object| object.0.as_ref().ok()));
+        let usage = decide::usage(store.readable());
         let known = ring.facts();
         let metrics = &context.metrics;
         for family in [&metrics.key_objects, &metrics.key_items, &metrics.key_not_before] {
@@ -191,7 +190,7 @@ impl Keeper {
 
     async fn make_the_first(&self, orders: &mut Orders) {
         let SealedSecrets { context, keys, store, .. } = &*self.controller;
-        let needed_before = store.all().iter().any(|object| object.0.as_ref().is_ok_and(was_synced));
+        let needed_before = store.readable().any(|object| was_synced(&object));
         let ordered = orders.has(GENERATE_KEY);
         let asked = context.settings.generate_key || ordered;
         let mut changes = keys.changes();
@@ -226,12 +225,9 @@ impl Keeper {
 
     /// What waits for a key: all that is not as it should be, but for what waits for somebody to take his Secret away.
     fn wake(&self) {
-        let waits = |object: &&SealedSecret| !is_handled(object) && reason(object) != Some("Unmanaged");
-        for object in self.controller.store.all() {
-            if let Some(waiting) = object.0.as_ref().ok().filter(waits) {
-                self.queue.push(key_of(waiting), Class::Woken);
-            }
-        }
+        let waits = |object: &SealedSecret| !is_handled(object) && reason(object) != Some("Unmanaged");
+        let waiting = self.controller.store.readable().filter(waits);
+        waiting.for_each(|object| self.queue.push(key_of(&object), Class::Woken));
     }
 
     fn due_in(&self) -> Option<Duration> {

@@ -96,11 +96,20 @@ pub fn refreshed_at(object: &ExternalSecret) -> Option<Timestamp> {
 ///
 /// [`Error::Interval`].
 pub fn interval(text: &str) -> Result<Duration, Error> {
+    duration("refreshInterval", text)
+}
+
+/// The Go duration that a field says. What is negative counts as nothing.
+///
+/// # Errors
+///
+/// [`Error::Interval`].
+pub fn duration(field: &'static str, text: &str) -> Result<Duration, Error> {
     let text = text.trim();
     if matches!(text, "" | "0") {
         return Ok(Duration::ZERO);
     }
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| Error::Interval(text.to_owned()))?;
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| Error::Interval { field, text: text.to_owned() })?;
     Ok(Duration::try_from(signed).unwrap_or_default())
 }
 

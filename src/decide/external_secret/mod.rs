@@ -3,11 +3,12 @@
 //! The steps of one sync: `due` → `reads` → `assemble` → `super::target_template` → `draft` →
 //! `step`. Each is a function of its arguments.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::sealed_secret::Danger;
-use super::target_template;
+use super::{selector, target_template};
 use crate::api::ExternalSecret;
 use crate::api::external_secret::{CreationPolicy, DeletionPolicy};
 use crate::error::{Classify, Retry};
@@ -21,7 +22,7 @@ mod reads;
 mod schedule;
 mod target;
 
-pub use due::{Due, Why, due, interval, late_by, refreshed_at, spread};
+pub use due::{Due, Why, due, duration, interval, late_by, refreshed_at, spread};
 pub use hash::{data_hash, field_manager, synced_resource_version};
 pub use reads::{Answer, Origin, Read, What, assemble, reads, tolerates_missing};
 pub use target::{
@@ -38,8 +39,21 @@ pub enum Error {
     #[error("{} not supported by this version; the Secret is left as it is", listed(.0))]
     Unsupported(Vec<String>),
     /// The interval is no duration.
-    #[error("refreshInterval {0:?} is no duration; write it as 1h or 30s")]
-    Interval(String),
+    #[error("{field} {text:?} is no duration; write it as 1h or 30s")]
+    Interval {
+        /// The field that says it.
+        field: &'static str,
+        /// What it says.
+        text: String,
+    },
+    /// A selector that selects nothing, or everything, by mistake: nothing is made or taken away on its strength.
+    #[error("{field}: {error}")]
+    Selector {
+        /// Where it stands.
+        field: String,
+        /// Why.
+        error: selector::Invalid,
+    },
     /// Nothing is asked for, and nothing would stay.
     #[error(
         "neither spec.data nor spec.dataFrom asks for a value: with deletionPolicy {0:?} that is taken for a mistake"
@@ -123,7 +137,7 @@ impl Classify for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Unsupported(_) => "UnsupportedField",
-            Self::Interval(_) | Self::Empty(_) | Self::DeleteNeedsOwner(_) => "InvalidSpec",
+            Self::Interval { .. } | Self::Selector { .. } | Self::Empty(_) | Self::DeleteNeedsOwner(_) => "InvalidSpec",
             Self::Value { .. } | Self::NullByte { .. } => "InvalidValue",
             Self::Template(error) => error.reason(),
             Self::Refused(_) => "Refused",
@@ -144,12 +158,21 @@ impl Classify for Error {
             }
             // The Secret's metadata is watched: its change wakes us.
             Self::Foreign(_) | Self::OwnedByAnother { .. } | Self::OwnedByController { .. } => Retry::OnChange,
-            Self::Unsupported(_) | Self::Interval(_) | Self::Empty(_) => Retry::OnChange,
+            Self::Unsupported(_) | Self::Interval { .. } | Self::Selector { .. } | Self::Empty(_) => Retry::OnChange,
         }
     }
 }
 
 impl Error {
+    /// Refuses a selector that the API server would refuse. `field` is where it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Selector`].
+    pub fn check_selector(field: impl Into<String>, selector: &LabelSelector) -> Result<(), Self> {
+        selector::check(selector).map_err(|error| Self::Selector { field: field.into(), error })
+    }
+
     /// Whether it is about a Secret that stands there.
     pub fn is_about_target(reason: &str) -> bool {
         matches!(reason, "OwnedByAnother" | "Immutable" | "TypeFixed")

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use seal::SecretBytes;
 use serde_json::json;
 
+use super::bounded::Bounded;
 use super::told;
 use crate::api::secret_store::{AzureAuthType, AzureEnvironment, AzureKv};
 use crate::plan::{AccountToken, Credentials};
@@ -46,7 +47,7 @@ pub(super) fn options(client: &reqwest::Client, spec: &AzureKv) -> Result<Client
         }
     };
     Ok(ClientOptions {
-        transport: Some(Transport::new(Arc::new(client.clone()))),
+        transport: Some(Transport::new(Arc::new(Bounded(client.clone())))),
         retry: RetryOptions::none(),
         cloud: Some(Arc::new(cloud)),
         ..ClientOptions::default()

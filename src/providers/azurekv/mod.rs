@@ -25,6 +25,7 @@ use crate::api::secret_store::{AzureEnvironment, AzureKv};
 use crate::plan::StoreAccess;
 use crate::values::{self, Dots, ValueError};
 
+mod bounded;
 mod login;
 
 pub(super) use login::management_token;
