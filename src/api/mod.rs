@@ -3,14 +3,11 @@
 //! Every upstream field is listed by name. What Chancery does not honour yet is an untyped leaf (`Unhonoured`): it
 //! survives a round trip, a typo is still refused, and `unsupported_fields` finds it so that a condition can say so (D2).
 
-use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
 use kube::CustomResourceExt;
-use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,9 +35,12 @@ pub mod secret_store;
 /// The template of a Secret.
 pub mod target_template;
 
+mod definitions;
+
 pub use app_project::AppProject;
 pub use application::Application;
 pub use cluster_external_secret::ClusterExternalSecret;
+pub use definitions::{Definition, definitions, unsupported_fields};
 pub use doorbell::Doorbell;
 pub use external_secret::ExternalSecret;
 pub use key_report::KeyReport;
@@ -56,7 +56,8 @@ pub const RECREATE: &str = "chancery.dev/recreate";
 /// The condition that names fields which are read and not honoured.
 pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
 
-/// Every CustomResourceDefinition that Chancery serves, by name.
+/// Every CustomResourceDefinition that Chancery serves, by name, with its schema: `crds/` is made of it. What runs asks
+/// [`definitions`].
 pub fn all_crds() -> BTreeMap<String, CustomResourceDefinition> {
     let crds = vec![
         AppProject::crd(),
@@ -189,61 +190,6 @@ impl JsonSchema for Carried {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
-    }
-}
-
-/// Paths of the fields under `spec` and `operation` that were written and are not honoured, such as `spec.source.helm`.
-pub fn unsupported_fields<K: Serialize + JsonSchema + 'static>(object: &K) -> Vec<String> {
-    let Ok(written) = serde_json::to_value(object) else { return Vec::new() };
-    let schema = schema_of::<K>();
-    let mut found = Vec::new();
-    for part in ["spec", "operation"] {
-        if let (Some(value), Some(schema)) = (written.get(part), schema.pointer(&format!("/properties/{part}"))) {
-            collect(value, schema, part.to_owned(), &mut found);
-        }
-    }
-    found
-}
-
-/// The schema of a kind, made once: it is asked for with every look at every object.
-fn schema_of<K: JsonSchema + 'static>() -> Arc<Value> {
-    static KNOWN: Mutex<BTreeMap<TypeId, Arc<Value>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let schema = known.entry(TypeId::of::<K>()).or_insert_with(|| {
-        let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
-        Arc::new(settings.into_generator().into_root_schema_for::<K>().to_value())
-    });
-    Arc::clone(schema)
-}
-
-fn collect(value: &Value, schema: &Value, path: String, found: &mut Vec<String>) {
-    if schema.get(MARK).is_some() {
-        if !value.is_null() {
-            found.push(path);
-        }
-        return;
-    }
-    // An optional place is wrapped once more.
-    if let Some(Value::Array(choices)) = schema.get("anyOf").or_else(|| schema.get("allOf")) {
-        for choice in choices {
-            collect(value, choice, path.clone(), found);
-        }
-    }
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if let Some(schema) = schema.get("properties").and_then(|properties| properties.get(name)) {
-                    collect(value, schema, format!("{path}.{name}"), found);
-                }
-            }
-        }
-        Value::Array(items) => {
-            let Some(schema) = schema.get("items") else { return };
-            for (index, value) in items.iter().enumerate() {
-                collect(value, schema, format!("{path}[{index}]"), found);
-            }
-        }
-        _ => {}
     }
 }
 

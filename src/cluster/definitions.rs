@@ -1,99 +1,167 @@
-//! Whether the installed CustomResourceDefinitions are ours (D2b): an upstream one that was left in place prunes what we
-//! write into a status beyond upstream's fields.
+//! Whether the CustomResourceDefinitions that are installed are ours.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
+use kube::Resource;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Cluster, Error};
-use crate::api;
+use crate::api::{self, Definition};
 use crate::plan::{ObjectKey, ObjectRef};
 
-/// What we remember in a status, on kinds that upstream defines, too.
-const RECORD: &str = "chancery";
+/// A definition that is installed: of its quarter of a megabyte only what is asked for.
+#[derive(Deserialize)]
+struct Installed {
+    spec: InstalledSpec,
+    #[serde(default)]
+    status: InstalledStatus,
+}
+
+#[derive(Deserialize)]
+struct InstalledSpec {
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    served: bool,
+    schema: Option<VersionSchema>,
+}
+
+#[derive(Deserialize)]
+struct VersionSchema {
+    #[serde(rename = "openAPIV3Schema")]
+    root: Option<Schema<Option<Fields>>>,
+}
+
+/// A schema whose properties are read so far.
+#[derive(Deserialize)]
+struct Schema<P> {
+    properties: Option<P>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    status: Option<Schema<StatusFields>>,
+}
+
+#[derive(Deserialize)]
+struct StatusFields {
+    /// Where we keep what we must remember.
+    chancery: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct InstalledStatus {
+    stored_versions: Vec<String>,
+}
 
 impl Cluster {
-    /// Says of each installed definition what is wrong with it; an empty list is good news.
+    /// What is amiss with the definitions that are installed, each with what to do about it.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`] where we may not look, or trouble with the API server.
+    /// [`Error::Unreachable`], [`Error::Forbidden`].
     pub async fn definitions_amiss(&self) -> Result<Vec<String>, Error> {
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let mut amiss = Vec::new();
-        for (name, ours) in api::all_crds() {
+        for ours in api::definitions() {
+            let name = ours.name;
             let object = ObjectRef {
                 api_version: "apiextensions.k8s.io/v1".to_owned(),
                 kind: "CustomResourceDefinition".to_owned(),
-                key: ObjectKey::new("", &name),
+                key: ObjectKey::new("", name),
             };
-            match self.within(&object, api.get_opt(&name)).await? {
+            match self.within(&object, self.installed(name)).await? {
                 None => amiss.push(format!(
                     "{name} is not installed, and nothing begins before it is: kubectl apply --server-side -k crds/"
                 )),
-                Some(installed) if remembers(&ours) && !remembers(&installed) => {
-                    amiss.extend(stored_before(&name, &installed, &ours));
-                    amiss.push(format!(
-                        "{name} is not ours: what we remember in its status is lost, so a restart does more work; \
-                     apply crds/ of Chancery"
-                    ));
+                Some(installed) => {
+                    amiss.extend(stored_before(ours, &installed.status.stored_versions));
+                    if ours.remembers && !installed.remembers() {
+                        amiss.push(format!(
+                            "{name} is not ours: what we remember in its status is lost, so a restart does more work; \
+                             apply crds/ of Chancery"
+                        ));
+                    }
                 }
-                Some(installed) => amiss.extend(stored_before(&name, &installed, &ours)),
             }
         }
         Ok(amiss)
     }
+
+    async fn installed(&self, name: &str) -> kube::Result<Option<Installed>> {
+        let path = format!("{}/{name}", CustomResourceDefinition::url_path(&(), None));
+        let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        match self.client.request(request).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
 }
 
-/// What keeps our definition from being applied: objects that may still lie in a version it does not have.
-fn stored_before(name: &str, installed: &CustomResourceDefinition, ours: &CustomResourceDefinition) -> Option<String> {
-    let stored = installed.status.iter().flat_map(|status| status.stored_versions.iter().flatten());
-    let known = |version: &&String| ours.spec.versions.iter().any(|ours| ours.name == **version);
-    let old: Vec<&str> = stored.filter(|version| !known(version)).map(String::as_str).collect();
-    let storage = ours.spec.versions.iter().find(|version| version.storage)?.name.as_str();
+impl Installed {
+    /// Whether its status has a place for what we remember: upstream's has none, and the API server drops it there.
+    fn remembers(&self) -> bool {
+        self.spec.versions.iter().filter(|version| version.served).any(|version| {
+            let fields = version.schema.as_ref().and_then(|schema| schema.root.as_ref()?.properties.as_ref()?.as_ref());
+            let status = fields.and_then(|fields| fields.status.as_ref()?.properties.as_ref());
+            status.is_some_and(|status| status.chancery.is_some())
+        })
+    }
+}
+
+/// Versions that objects were stored in before and that we do not have, with the way out.
+fn stored_before(ours: &Definition, stored: &[String]) -> Option<String> {
+    let Definition { name, version, .. } = ours;
+    let old: Vec<&str> = stored.iter().map(String::as_str).filter(|stored| stored != version).collect();
     (!old.is_empty()).then(|| {
         format!(
             "{name} says that objects are stored as {}, which Chancery does not read, so crds/ cannot be applied. Write \
              every object once: kubectl get {name} -A -o json | kubectl replace -f -; then say so: kubectl patch crd \
-             {name} --subresource=status --type=merge -p '{{\"status\":{{\"storedVersions\":[\"{storage}\"]}}}}'",
+             {name} --subresource=status --type=merge -p '{{\"status\":{{\"storedVersions\":[\"{version}\"]}}}}'",
             old.join(", ")
         )
     })
 }
 
-/// Whether the status of some served version has room for our record.
-fn remembers(definition: &CustomResourceDefinition) -> bool {
-    definition.spec.versions.iter().filter(|version| version.served).any(|version| {
-        let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-        let status = schema.and_then(|schema| schema.properties.as_ref()?.get("status"));
-        status.is_some_and(|status| status.properties.as_ref().is_some_and(|fields| fields.contains_key(RECORD)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn installed(definition: Value) -> Installed {
+        serde_json::from_value(definition).unwrap()
+    }
 
     #[test]
     fn upstreams_definition_is_told_from_ours() {
-        let ours = api::all_crds();
-        for kind in ["applications.argoproj.io", "sealedsecrets.bitnami.com", "externalsecrets.external-secrets.io"] {
-            assert!(remembers(&ours[kind]), "{kind}");
+        for (name, ours) in api::all_crds() {
+            let known = api::definitions().iter().find(|known| known.name == name).unwrap();
+            assert_eq!(installed(serde_json::to_value(&ours).unwrap()).remembers(), known.remembers, "{name}");
         }
-        let mut upstream = ours["applications.argoproj.io"].clone();
-        for version in &mut upstream.spec.versions {
-            let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()).unwrap();
-            let status = schema.properties.as_mut().unwrap().get_mut("status").unwrap();
-            status.properties.as_mut().unwrap().remove(RECORD);
+        let ours = serde_json::to_value(&api::all_crds()["applications.argoproj.io"]).unwrap();
+        assert!(installed(ours.clone()).remembers());
+        let mut upstream = ours.clone();
+        let record = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+        upstream.pointer_mut(record).unwrap().as_object_mut().unwrap().remove("chancery");
+        assert!(!installed(upstream).remembers());
+        let mut unserved = ours.clone();
+        unserved["spec"]["versions"][0]["served"] = json!(false);
+        assert!(!installed(unserved).remembers());
+        for shapeless in [json!({ "served": true }), json!({ "served": true, "schema": {} })] {
+            assert!(!installed(json!({ "spec": { "versions": [shapeless] } })).remembers());
         }
-        assert!(!remembers(&upstream));
     }
+
     #[test]
     fn a_version_that_is_stored_and_that_we_do_not_have_is_told_with_the_way_out() {
-        let ours = &api::all_crds()["externalsecrets.external-secrets.io"];
+        let name = "externalsecrets.external-secrets.io";
+        let ours = api::definitions().iter().find(|known| known.name == name).unwrap();
         let stored = |versions: &[&str]| {
-            let mut installed = ours.clone();
-            installed.status = serde_json::from_value(serde_json::json!({ "storedVersions": versions })).unwrap();
-            stored_before("externalsecrets.external-secrets.io", &installed, ours)
+            let definition = json!({ "spec": { "versions": [] }, "status": { "storedVersions": versions } });
+            stored_before(ours, &installed(definition).status.stored_versions)
         };
         assert_eq!(stored(&["v1"]), None);
         let told = stored(&["v1beta1", "v1"]).unwrap();

@@ -51,7 +51,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Cluster {
     client: Client,
     kinds: Arc<discovery::Kinds>,
-    recorder: kube::runtime::events::Recorder,
+    recorder: Arc<events::Recorder>,
     metrics: Arc<Metrics>,
     namespace: String,
     scope: Scope,
@@ -111,10 +111,8 @@ impl Cluster {
             authority: config.root_cert.as_ref().map(|authorities| pem(authorities)),
         };
         let client = Client::try_from(config).map_err(|error| Error::Configuration(error.to_string()))?;
-        let reporter =
-            kube::runtime::events::Reporter { controller: "chancery".to_owned(), instance: Some(identity.to_owned()) };
         Ok(Self {
-            recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
+            recorder: Arc::new(events::Recorder::new(identity)),
             kinds: Arc::default(),
             tokens: Arc::default(),
             address,

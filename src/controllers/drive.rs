@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use kube::Resource;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -29,6 +29,10 @@ const OVERTAKEN: Duration = Duration::from_millis(300);
 const OVERTAKEN_TIMES: u32 = 8;
 /// How long an object waits for room, at a store for instance, before that is told.
 const NO_ROOM: Duration = Duration::from_secs(60);
+/// Events that wait to be published; beyond that, the work waits for them.
+const ANNOUNCEMENTS: usize = 4096;
+/// How long events are still published when we end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// One controller: how to bring one object up to date, and how to say that it could not be done.
 pub trait Reconcile: Send + Sync + 'static {
@@ -80,8 +84,15 @@ impl Failure {
 
 /// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
 pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
-    let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
-    let driver = Arc::new(Driver { context, reconciler, queue, warned: Mutex::default(), untold: Untold::default() });
+    let (announcements, heard) = mpsc::channel(ANNOUNCEMENTS);
+    let announcing = announce(context.clone(), heard);
+    let (warned, untold) = (Mutex::default(), Untold::default());
+    let driver = Driver { context, reconciler, queue, warned, untold, announcements };
+    futures::join!(work(Arc::new(driver)), announcing);
+}
+
+async fn work<R: Reconcile>(driver: Arc<Driver<R>>) {
+    let slots = Arc::new(Semaphore::new(driver.context.settings.concurrency.max(1)));
     let mut running = JoinSet::new();
     loop {
         let slot = tokio::select! {
@@ -103,6 +114,28 @@ pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Sc
     running.join_all().await;
 }
 
+/// An event that is to be published: of which object, with its uid, and what.
+type Announcement = (ObjectRef, String, Note);
+
+/// Publishes events one after the other, beside the work: they are told of Secrets and must not hold up others.
+async fn announce(context: Context, mut heard: mpsc::Receiver<Announcement>) {
+    let all = async {
+        while let Some((object, uid, note)) = heard.recv().await {
+            if let Err(error) = context.cluster.publish(&object, &uid, &note).await {
+                tracing::debug!(%error, "the event could not be published");
+            }
+        }
+    };
+    let the_end = async {
+        context.stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        () = all => {}
+        () = the_end => tracing::debug!("the last events are not published"),
+    }
+}
+
 struct Driver<R: Reconcile> {
     context: Context,
     reconciler: Arc<R>,
@@ -110,6 +143,7 @@ struct Driver<R: Reconcile> {
     /// The last warning published for an object: a cause that lasts is one event, not one a retry.
     warned: Mutex<HashMap<ObjectKey, Note>>,
     untold: Untold,
+    announcements: mpsc::Sender<Announcement>,
 }
 
 /// What is not told yet of an object because it may pass by itself: since when, and how many times in a row.
@@ -335,9 +369,8 @@ impl<R: Reconcile> Driver<R> {
             } else {
                 tracing::info!(reason = note.reason, detail = note.message, "done");
             }
-            if let Err(error) = self.context.cluster.publish(object, uid, &note).await {
-                tracing::debug!(%error, "the event could not be published");
-            }
+            // It ends before us only when there is no time left.
+            let _ = self.announcements.send((object.clone(), uid.to_owned(), note)).await;
         }
     }
 

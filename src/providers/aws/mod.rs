@@ -6,6 +6,7 @@ use super::{Endpoints, Error, Provider};
 use crate::api::secret_store::{Aws, AwsService};
 use crate::plan::StoreAccess;
 
+mod bounded;
 mod identity;
 mod parameter_store;
 mod secrets_manager;

@@ -11,6 +11,7 @@ use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, SecretListEntr
 use seal::SecretBytes;
 use serde::Deserialize;
 
+use super::bounded::Bounded;
 use super::identity::told;
 use super::{Identity, prefixed};
 use crate::api::external_secret::{Find, MetadataPolicy, RemoteRef};
@@ -37,7 +38,8 @@ impl SecretsManager {
         let mut config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(aws.region.clone()))
-            .credentials_provider(identity.clone());
+            .credentials_provider(identity.clone())
+            .interceptor(Bounded);
         config.set_endpoint_url(endpoints.secrets_manager.clone());
         Self {
             client: Client::from_conf(config.build()),

@@ -208,8 +208,21 @@ impl Running {
     ///
     /// It is gone.
     pub fn memory(&self) -> Result<u64> {
+        self.kibibytes("VmRSS:")
+    }
+
+    /// The part of it that is not pages of the program's file, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub fn anonymous_memory(&self) -> Result<u64> {
+        self.kibibytes("RssAnon:")
+    }
+
+    fn kibibytes(&self, field: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
     }
 

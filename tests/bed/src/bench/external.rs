@@ -121,6 +121,7 @@ async fn measure(tenant: &Tenant, objects: usize, keys: usize) -> Result<Value> 
     let read = reads()? - before;
     let writes: usize = mark.writes(&operator.user)?.values().sum();
     let (cpu, memory) = idle(&running).await?;
+    let own = running.anonymous_memory()?;
     ensure!(running.stop(), "the operator did not stop");
 
     // An edit by hand while nobody looks.
@@ -144,6 +145,7 @@ async fn measure(tenant: &Tenant, objects: usize, keys: usize) -> Result<Value> 
     say(format!("  writes an object              {:.2}", writes as f64 / objects as f64));
     say(format!("  idle CPU of a core            {:.2} %", cpu * 100.0));
     say(format!("  memory                        {:.1} MiB", memory as f64 / 1024.0));
+    say(format!("  not of the program's file     {:.1} MiB", own as f64 / 1024.0));
     say(format!(
         "  restart to a healed edit      {:.1} s, {reread} reads, writes: {}",
         healed.as_secs_f32(),

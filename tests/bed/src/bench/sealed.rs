@@ -136,6 +136,7 @@ impl<'a> Bench<'a> {
         self.put("new: calls", calls(&mark, &self.operator.user)?);
         tokio::time::sleep(Duration::from_secs(7)).await;
         self.put("memory after the first sync, MiB", mib(running.memory()?));
+        self.put("not of the program's file, MiB", mib(running.anonymous_memory()?));
         self.heal(&place).await?;
         tokio::time::sleep(Duration::from_secs(7)).await;
         ensure!(running.stop(), "it does not stop");
@@ -157,6 +158,7 @@ impl<'a> Bench<'a> {
         self.put("restart: calls", calls(&mark, &self.operator.user)?);
         tokio::time::sleep(Duration::from_secs(7)).await;
         self.put("memory after a restart, idle, MiB", mib(running.memory()?));
+        self.put("not of the program's file after it, MiB", mib(running.anonymous_memory()?));
         running.kill();
 
         edit(self.tenant, &place, &last).await?;
