@@ -328,12 +328,7 @@ async fn what_is_wrong_in_a_generator_is_named_and_the_last_good_secret_stays() 
         ("ECRAuthorizationToken", "no such Secret", aws("nowhere"), "InvalidConfiguration"),
         ("STSSessionToken", "no such Secret", aws("nowhere"), "InvalidConfiguration"),
         ("VaultDynamicSecret", "a token that is none", vault(json!({})), "PermissionDenied"),
-        (
-            "VaultDynamicSecret",
-            "no way to log in",
-            vault(json!({ "provider": { "auth": null } })),
-            "InvalidConfiguration",
-        ),
+        ("VaultDynamicSecret", "no way to log in", vault(json!({ "provider": { "auth": null } })), "PermissionDenied"),
         (
             "VaultDynamicSecret",
             "nobody there",
