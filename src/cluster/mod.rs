@@ -18,6 +18,7 @@ mod discovery;
 mod doorbell;
 mod error;
 mod events;
+mod guarded;
 mod install_key;
 mod keys;
 mod lease;
@@ -34,13 +35,14 @@ pub use apply::Written;
 pub use credentials::{Asker, CredentialError};
 pub use discovery::Kind;
 pub use error::Error;
+pub use guarded::Guarded;
 pub use install_key::INSTALL_KEY;
 pub use keys::{Birth, KEY_BIRTH, KeyPolicy, KeyRing, Keys, PUBLIC_KEYS};
 pub use lease::Leadership;
 pub use live::Live;
 pub use metadata::Metadata;
 pub use repositories::RepositorySecret;
-pub use stores::{Guarded, Seen, Watchable, Watched, invalid_object_message};
+pub use stores::{Seen, Watchable, Watched, invalid_object_message};
 
 /// One request waits this long for the API server: longer than its own request timeout for writes, short enough that a
 /// dead connection is noticed before the Lease runs out.

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::api::ObjectMeta;
-use kube::core::error_boundary::InvalidObject;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -18,11 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::guarded::{Guarded, InvalidObject};
 use super::{Cluster, Scope};
 use crate::plan::ObjectKey;
-
-/// An object, or why it cannot be read.
-pub type Guarded<K> = DeserializeGuard<K>;
 
 /// What a kind needs to be watched.
 pub trait Watchable:
@@ -309,7 +306,7 @@ impl<K: Watchable> Watched<K> {
 
 fn readable<K: Watchable>(object: Arc<Guarded<K>>) -> Option<K> {
     match Arc::try_unwrap(object) {
-        Ok(DeserializeGuard(object)) => object.ok(),
+        Ok(Guarded(object)) => object.ok(),
         Err(shared) => shared.0.as_ref().ok().cloned(),
     }
 }
@@ -318,7 +315,7 @@ fn readable<K: Watchable>(object: Arc<Guarded<K>>) -> Option<K> {
 enum Kept<K: Watchable> {
     Whole(Arc<Guarded<K>>),
     /// Its JSON: a third of what its fields take, each with an allocation of its own.
-    Packed(Arc<[u8]>),
+    Packed(Arc<str>),
 }
 
 impl<K: Watchable> Clone for Kept<K> {
@@ -333,7 +330,7 @@ impl<K: Watchable> Clone for Kept<K> {
 impl<K: Watchable> Kept<K> {
     /// Packs an object; one that cannot be read stays as it is.
     fn packed(object: &Arc<Guarded<K>>) -> Self {
-        let json = object.0.as_ref().ok().and_then(|object| serde_json::to_vec(object).ok());
+        let json = object.0.as_ref().ok().and_then(|object| serde_json::to_string(object).ok());
         json.map_or_else(|| Self::Whole(Arc::clone(object)), |json| Self::Packed(json.into()))
     }
 
@@ -341,14 +338,13 @@ impl<K: Watchable> Kept<K> {
         match self {
             Self::Whole(object) => Arc::clone(object),
             Self::Packed(json) => {
-                let read = serde_json::from_slice(json);
-                debug_assert!(read.is_ok(), "{}: what was written is read again", K::kind(&()));
+                let read = Guarded::read(json);
+                debug_assert!(read.as_ref().is_ok_and(|read| read.0.is_ok()), "{}: is read as written", K::kind(&()));
                 // Told as an object that cannot be read, with which nothing is done.
-                let metadata = || serde_json::from_slice(json).map(|Named { metadata }| metadata).unwrap_or_default();
-                Arc::new(DeserializeGuard(read.map_err(|error: serde_json::Error| InvalidObject {
-                    error: error.to_string(),
-                    metadata: metadata(),
-                })))
+                let broken = |error: serde_json::Error| {
+                    Guarded(Err(InvalidObject { error: error.to_string(), metadata: ObjectMeta::default() }))
+                };
+                Arc::new(read.unwrap_or_else(broken))
             }
         }
     }
@@ -357,17 +353,11 @@ impl<K: Watchable> Kept<K> {
         let version = match self {
             Self::Whole(object) => object.meta().resource_version.clone(),
             Self::Packed(json) => {
-                serde_json::from_slice(json).ok().and_then(|Versioned { metadata }| metadata.resource_version)
+                serde_json::from_str(json).ok().and_then(|Versioned { metadata }| metadata.resource_version)
             }
         };
         version.unwrap_or_default()
     }
-}
-
-/// Of an object's JSON only this.
-#[derive(Deserialize)]
-struct Named {
-    metadata: ObjectMeta,
 }
 
 /// Of an object's JSON only this, without an allocation for all else.
@@ -488,12 +478,12 @@ mod tests {
             },
             "data": { "k": value },
         });
-        DeserializeGuard(Ok(serde_json::from_value(json).unwrap()))
+        Guarded(Ok(serde_json::from_value(json).unwrap()))
     }
 
     fn broken(name: &str) -> Guarded<ConfigMap> {
-        let Guarded { 0: Ok(ConfigMap { metadata, .. }) } = object(name, "1", "v") else { panic!("it can be read") };
-        DeserializeGuard(Err(InvalidObject { error: "no".to_owned(), metadata }))
+        let Guarded(Ok(ConfigMap { metadata, .. })) = object(name, "1", "v") else { panic!("it can be read") };
+        Guarded(Err(InvalidObject { error: "no".to_owned(), metadata }))
     }
 
     #[test]

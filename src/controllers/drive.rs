@@ -31,6 +31,8 @@ const OVERTAKEN_TIMES: u32 = 8;
 const NO_ROOM: Duration = Duration::from_secs(60);
 /// Events that wait to be published; beyond that, the work waits for them.
 const ANNOUNCEMENTS: usize = 4096;
+/// The pause between two events while objects wait.
+const ASIDE: Duration = Duration::from_millis(20);
 /// How long events are still published when we end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -85,7 +87,7 @@ impl Failure {
 /// Works on the queue of one controller until told to stop, several objects at a time; then lets what runs end.
 pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Scheduler) {
     let (announcements, heard) = mpsc::channel(ANNOUNCEMENTS);
-    let announcing = announce(context.clone(), heard);
+    let announcing = announce(context.clone(), queue.clone(), heard);
     let (warned, untold) = (Mutex::default(), Untold::default());
     let driver = Driver { context, reconciler, queue, warned, untold, announcements };
     futures::join!(work(Arc::new(driver)), announcing);
@@ -118,9 +120,13 @@ async fn work<R: Reconcile>(driver: Arc<Driver<R>>) {
 type Announcement = (ObjectRef, String, Note);
 
 /// Publishes events one after the other, beside the work: they are told of Secrets and must not hold up others.
-async fn announce(context: Context, mut heard: mpsc::Receiver<Announcement>) {
+async fn announce(context: Context, queue: Scheduler, mut heard: mpsc::Receiver<Announcement>) {
     let all = async {
         while let Some((object, uid, note)) = heard.recv().await {
+            // While objects wait, the API server is theirs, as long as there is room for more events.
+            if queue.depth() > 0 && heard.len() < ANNOUNCEMENTS / 2 {
+                tokio::time::sleep(ASIDE).await;
+            }
             if let Err(error) = context.cluster.publish(&object, &uid, &note).await {
                 tracing::debug!(%error, "the event could not be published");
             }
