@@ -117,6 +117,5 @@ mod tests {
     #[test]
     fn what_has_no_metadata_is_no_object() {
         assert!(serde_json::from_str::<Guarded<ConfigMap>>(r#"{ "metadata": 7 }"#).is_err());
-        assert!(serde_json::from_str::<Guarded<ConfigMap>>("[]").is_err());
     }
 }

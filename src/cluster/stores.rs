@@ -47,6 +47,9 @@ pub enum Seen {
     Gone,
 }
 
+/// Objects that a list brings at a time: what is not kept of them is memory that nobody needs afterwards.
+const PAGE: u32 = 200;
+
 type Shrink<K> = Box<dyn Fn(&mut K) + Send + Sync>;
 type Listener<K> = Box<dyn Fn(Seen, &ObjectKey, &Arc<Guarded<K>>) + Send + Sync>;
 
@@ -220,7 +223,7 @@ impl<K: Watchable> Watched<K> {
     async fn follow(&self, api: &Api<Guarded<K>>, stop: CancellationToken) {
         let mut listed_once = false;
         let mut complaints = Complaints::default();
-        let mut events = watcher::watcher(api.clone(), watcher::Config::default()).boxed();
+        let mut events = watcher::watcher(api.clone(), watcher::Config::default().page_size(PAGE)).boxed();
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use kube::Resource;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -31,7 +31,9 @@ const OVERTAKEN_TIMES: u32 = 8;
 const NO_ROOM: Duration = Duration::from_secs(60);
 /// Events that wait to be published; beyond that, the work waits for them.
 const ANNOUNCEMENTS: usize = 4096;
-/// The pause between two events while objects wait.
+/// Statuses that wait while objects do.
+const STATUSES: usize = 1024;
+/// The pause between two events, or two such statuses, while objects wait.
 const ASIDE: Duration = Duration::from_millis(20);
 /// How long events are still published when we end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub trait Reconcile: Send + Sync + 'static {
     type Error: Classify + Send + Sync + 'static;
     /// Its name in logs and metrics.
     const NAME: &'static str;
+    /// Whether a status may wait while other objects do: what people wait for is another object, which is written before.
+    const STATUS_MAY_WAIT: bool = false;
     /// Whether the status is a subresource. Argo CD's Application has none.
     const STATUS_SUBRESOURCE: bool = true;
 
@@ -89,17 +93,18 @@ pub async fn drive<R: Reconcile>(context: Context, reconciler: Arc<R>, queue: Sc
     let (announcements, heard) = mpsc::channel(ANNOUNCEMENTS);
     let announcing = announce(context.clone(), queue.clone(), heard);
     let (warned, untold) = (Mutex::default(), Untold::default());
-    let driver = Driver { context, reconciler, queue, warned, untold, announcements };
+    let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
+    let aside = Aside { places: Semaphore::new(STATUSES), turn: tokio::sync::Mutex::default() };
+    let driver = Driver { context, reconciler, queue, slots, aside, warned, untold, announcements };
     futures::join!(work(Arc::new(driver)), announcing);
 }
 
 async fn work<R: Reconcile>(driver: Arc<Driver<R>>) {
-    let slots = Arc::new(Semaphore::new(driver.context.settings.concurrency.max(1)));
     let mut running = JoinSet::new();
     loop {
         let slot = tokio::select! {
             () = driver.context.stop.cancelled() => break,
-            slot = Arc::clone(&slots).acquire_owned() => slot,
+            slot = Arc::clone(&driver.slots).acquire_owned() => slot.ok(),
         };
         let (key, class) = tokio::select! {
             () = driver.context.stop.cancelled() => break,
@@ -107,9 +112,9 @@ async fn work<R: Reconcile>(driver: Arc<Driver<R>>) {
         };
         let worker = Arc::clone(&driver);
         running.spawn(async move {
-            let next = worker.run(&key, class).await;
+            let mut slot = slot;
+            let next = worker.run(&key, class, &mut slot).await;
             worker.queue.done(&key, next);
-            drop(slot);
         });
         while running.try_join_next().is_some() {}
     }
@@ -146,11 +151,25 @@ struct Driver<R: Reconcile> {
     context: Context,
     reconciler: Arc<R>,
     queue: Scheduler,
+    /// As many as objects are worked on at a time.
+    slots: Arc<Semaphore>,
+    aside: Aside,
     /// The last warning published for an object: a cause that lasts is one event, not one a retry.
     warned: Mutex<HashMap<ObjectKey, Note>>,
     untold: Untold,
     announcements: mpsc::Sender<Announcement>,
 }
+
+/// Where statuses wait while objects do.
+struct Aside {
+    /// For so many: who finds none writes at once.
+    places: Semaphore,
+    /// One after the other leaves.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// The right to be one of those at work.
+type Slot = Option<OwnedSemaphorePermit>;
 
 /// What is not told yet of an object because it may pass by itself: since when, and how many times in a row.
 #[derive(Default)]
@@ -188,7 +207,7 @@ impl Untold {
 }
 
 impl<R: Reconcile> Driver<R> {
-    async fn run(&self, key: &ObjectKey, class: Class) -> Next {
+    async fn run(&self, key: &ObjectKey, class: Class, slot: &mut Slot) -> Next {
         let span = tracing::info_span!("reconcile", controller = R::NAME, namespace = key.namespace, object = key.name);
         let started = Instant::now();
         let (next, result) = async {
@@ -205,7 +224,7 @@ impl<R: Reconcile> Driver<R> {
             tracing::debug!(?class, "begins");
             match &object.0 {
                 Err(invalid) => self.tell_broken(key, &object, &invalid.error).await,
-                Ok(readable) => self.bring_up_to_date(key, readable, class).await,
+                Ok(_) => self.bring_up_to_date(key, object, class, slot).await,
             }
         }
         .instrument(span)
@@ -226,9 +245,17 @@ impl<R: Reconcile> Driver<R> {
         self.context.settings.external.metrics.then(|| &self.context.metrics.external_reference)
     }
 
-    async fn bring_up_to_date(&self, key: &ObjectKey, object: &R::Kind, class: Class) -> (Next, &'static str) {
-        // A panic over one object must not end the work on the others.
-        let outcome = AssertUnwindSafe(self.reconciler.reconcile(object, class)).catch_unwind().await;
+    async fn bring_up_to_date(
+        &self,
+        key: &ObjectKey,
+        whole: Arc<Guarded<R::Kind>>,
+        class: Class,
+        slot: &mut Slot,
+    ) -> (Next, &'static str) {
+        let Ok(object) = &whole.0 else { return (Next::OnChange, "InvalidObject") };
+        // A panic over one object must not end the work on the others. Boxed, so that its room is given back before the
+        // status waits.
+        let outcome = AssertUnwindSafe(Box::pin(self.reconciler.reconcile(object, class))).catch_unwind().await;
         let (verdict, result) = match outcome {
             Ok(Ok(verdict)) => {
                 self.untold.forget(key);
@@ -256,9 +283,35 @@ impl<R: Reconcile> Driver<R> {
             self.warned().remove(key);
             return (verdict.next, result);
         }
-        let handled = serde_json::to_value(object).unwrap_or_default();
-        let next = self.conclude(key, object.meta().uid.as_deref(), &handled, verdict).await;
+        // While a status waits, no more of the object is kept than it needs.
+        let uid = object.meta().uid.clone();
+        let mut handled = serde_json::to_value(object).unwrap_or_default();
+        if verdict.also.is_none() {
+            handled = serde_json::json!({ "status": handled.get_mut("status").map(Value::take) });
+        }
+        drop(whole);
+        if R::STATUS_MAY_WAIT {
+            self.stand_aside(slot).await;
+        }
+        let next = Box::pin(self.conclude(key, uid.as_deref(), &handled, verdict)).await;
         (next, result)
+    }
+
+    /// Lets the objects that wait go before a status: a thousand of both at once take the API server twice as long to
+    /// the last Secret. Whoever is killed meanwhile does again what no status tells of, to no harm.
+    async fn stand_aside(&self, slot: &mut Slot) {
+        if self.queue.depth() == 0 {
+            return;
+        }
+        let Ok(_place) = self.aside.places.try_acquire() else { return };
+        slot.take();
+        {
+            let _turn = self.aside.turn.lock().await;
+            if self.queue.depth() > 0 {
+                let _ = self.context.stop.run_until_cancelled(tokio::time::sleep(ASIDE)).await;
+            }
+        }
+        *slot = Arc::clone(&self.slots).acquire_owned().await.ok();
     }
 
     async fn tell_broken(&self, key: &ObjectKey, object: &Guarded<R::Kind>, error: &str) -> (Next, &'static str) {

@@ -177,6 +177,7 @@ impl Reconcile for SealedSecrets {
     type Kind = SealedSecret;
     type Error = Error;
     const NAME: &'static str = "sealed-secrets";
+    const STATUS_MAY_WAIT: bool = true;
 
     fn store(&self) -> &Watched<SealedSecret> {
         &self.store

@@ -132,6 +132,8 @@ impl Operator {
         command
             // As `deploy/` has it.
             .env("MALLOC_ARENA_MAX", "2")
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
+            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .envs(self.environment.iter().cloned())
             .args(self.kubeconfig.iter().flat_map(|file| ["--kubeconfig".into(), file.clone()]))
             .args(["--namespace", &self.namespace])
