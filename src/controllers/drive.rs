@@ -32,7 +32,7 @@ const NO_ROOM: Duration = Duration::from_secs(60);
 /// Events that wait to be published; beyond that, the work waits for them.
 const ANNOUNCEMENTS: usize = 4096;
 /// Statuses that wait while objects do.
-const STATUSES: usize = 1024;
+const STATUSES: usize = 256;
 /// The pause between two events, or two such statuses, while objects wait.
 const ASIDE: Duration = Duration::from_millis(20);
 /// How long events are still published when we end.

@@ -119,8 +119,9 @@ async fn measure(tenant: &Tenant, objects: usize, keys: usize) -> Result<Value> 
     until_ready(tenant, &running, objects).await?;
     let first = started.elapsed();
     let read = reads()? - before;
-    let writes: usize = mark.writes(&operator.user)?.values().sum();
     let (cpu, memory) = idle(&running).await?;
+    // Events come after what they tell of.
+    let writes: usize = mark.writes(&operator.user)?.values().sum();
     let own = running.anonymous_memory()?;
     ensure!(running.stop(), "the operator did not stop");
 
