@@ -46,7 +46,7 @@ pub trait Reconcile: Send + Sync + 'static {
     type Error: Classify + Send + Sync + 'static;
     /// Its name in logs and metrics.
     const NAME: &'static str;
-    /// Whether a status may wait while other objects do: what people wait for is another object, which is written before.
+    /// Whether a status may wait while other objects do: what people wait for is a Secret, which is written before.
     const STATUS_MAY_WAIT: bool = false;
     /// Whether the status is a subresource. Argo CD's Application has none.
     const STATUS_SUBRESOURCE: bool = true;
@@ -283,6 +283,7 @@ impl<R: Reconcile> Driver<R> {
             self.warned().remove(key);
             return (verdict.next, result);
         }
+        let decided = Instant::now();
         // While a status waits, no more of the object is kept than it needs.
         let uid = object.meta().uid.clone();
         let mut handled = serde_json::to_value(object).unwrap_or_default();
@@ -293,7 +294,11 @@ impl<R: Reconcile> Driver<R> {
         if R::STATUS_MAY_WAIT {
             self.stand_aside(slot).await;
         }
-        let next = Box::pin(self.conclude(key, uid.as_deref(), &handled, verdict)).await;
+        let next = match Box::pin(self.conclude(key, uid.as_deref(), &handled, verdict)).await {
+            // From when it was decided: the next look is not late because the telling took its time.
+            Next::After(pause) => Next::After(pause.saturating_sub(decided.elapsed())),
+            next => next,
+        };
         (next, result)
     }
 

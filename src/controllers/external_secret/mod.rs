@@ -64,6 +64,7 @@ impl Reconcile for ExternalSecrets {
     type Kind = ExternalSecret;
     type Error = Error;
     const NAME: &'static str = "external-secrets";
+    const STATUS_MAY_WAIT: bool = true;
 
     fn store(&self) -> &Watched<ExternalSecret> {
         &self.stores.external_secrets
