@@ -57,7 +57,7 @@ pub const RECREATE: &str = "chancery.dev/recreate";
 pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
 
 /// Every CustomResourceDefinition that Chancery serves, by name, with its schema: `crds/` is made of it. What runs asks
-/// [`definitions`].
+/// [`definitions()`].
 pub fn all_crds() -> BTreeMap<String, CustomResourceDefinition> {
     let crds = vec![
         AppProject::crd(),
