@@ -27,11 +27,9 @@ mod keeping;
 mod orders;
 mod peer;
 mod showing;
-mod unopened;
 
 use peer::Peer;
 use showing::Conditions;
-use unopened::Unopened;
 
 pub(super) use keeping::key_policy;
 
@@ -114,11 +112,7 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
     context.need(&stores.sealed_secrets);
     context.need_secret_metadata(&stores.secrets);
     context.need_keys(&stores.keys);
-    let unopened = Unopened::default();
-    stores.sealed_secrets.keep_only({
-        let unopened = unopened.clone();
-        move |object| unopened.shrink(object)
-    });
+    stores.sealed_secrets.keep_only(decide::slim);
     let queue = Scheduler::default();
     let (bells, peer) = (Arc::new(keeping::Bells::default()), Arc::new(Peer::default()));
     stores.key_reports.on_seen({
@@ -132,9 +126,6 @@ pub(super) fn arm(context: &Context, stores: &Stores) -> Armed {
         let conditions = shown.then(|| Conditions::new(context.metrics.reference.conditions.clone()));
         move |seen, key, object| {
             let readable = object.0.as_ref();
-            if seen == Seen::Gone {
-                unopened.forget(key);
-            }
             if let Ok(object) = readable {
                 peer.notice(seen, key, object);
             }

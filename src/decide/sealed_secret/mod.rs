@@ -21,7 +21,7 @@ mod writing;
 pub use bounds::{Bounds, Danger};
 pub use digests::{inputs, outputs, outputs_of_live, outputs_of_merged, shape};
 pub use settling::{Knowledge, Notice, Settled, claim, has_templates, is_handled, record, settle, was_synced};
-pub use slim::{is_opened, is_slim, sealed_bytes, slim};
+pub use slim::{is_slim, slim};
 pub use templates::{Rendering, Rules};
 pub use writing::{Claim, Managers, Refusal, Step, Strays, plan, set_by_peer, strays};
 

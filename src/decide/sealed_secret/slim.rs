@@ -1,5 +1,5 @@
-//! What is kept in memory of a SealedSecret: all but the sealed values, which are most of it, once they have been opened
-//! or where there is no room for them. A digest of each says whether it is still the same; who must open it reads it again.
+//! What is kept in memory of a SealedSecret whose Secret stands: all but the sealed values, which are most of it. A digest
+//! of each says whether it is still the same; who must open it again reads it again.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -12,19 +12,12 @@ const MARK: &str = "sha256:";
 /// Bytes of a digest that are kept.
 const KEPT: usize = 16;
 
-/// Whether the present content of an object has been handled by us.
-pub fn is_opened(object: &SealedSecret) -> bool {
-    record(object).is_some_and(|record| !record.outputs.is_empty()) && is_handled(object)
-}
-
-/// Bytes of the sealed values that an object holds.
-pub fn sealed_bytes(object: &SealedSecret) -> usize {
-    object.spec.data.iter().chain(object.spec.encrypted_data.values()).map(String::len).sum()
-}
-
-/// Leaves the sealed values out.
+/// Makes an object slim whose present content has been handled by us.
 pub fn slim(object: &mut SealedSecret) {
-    slim_spec(&mut object.spec);
+    let ours = record(object).is_some_and(|record| !record.outputs.is_empty());
+    if ours && is_handled(object) {
+        slim_spec(&mut object.spec);
+    }
 }
 
 /// Whether sealed values were left out. Somebody may have written such a text: then it is read once more, to no harm.
@@ -64,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_have_handled_has_been_opened() {
+    fn only_what_we_have_handled_becomes_slim() {
         let mut theirs = handled(2);
         theirs.status.as_mut().unwrap().chancery = None;
         let mut failed = handled(2);
@@ -77,9 +70,7 @@ mod tests {
             ("new", sealed(|_| {}), false),
         ] {
             let before = object.clone();
-            if is_opened(&object) {
-                slim(&mut object);
-            }
+            slim(&mut object);
             assert_eq!((is_slim(&object), object == before), (expected, !expected), "{name}");
         }
     }
