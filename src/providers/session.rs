@@ -348,3 +348,36 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::share::LONGEST;
+    use super::*;
+    use crate::plan::SecretManifest;
+
+    #[tokio::test]
+    async fn what_we_have_written_is_read_anew_at_once() {
+        let providers = Providers::new(Arc::default(), Endpoints::default(), 100);
+        let access = StoreAccess {
+            id: StoreId::default(),
+            provider: serde_json::from_value(json!({ "fake": { "data": [] } })).unwrap(),
+            credentials: crate::plan::Credentials::default(),
+            retries: (0, Duration::ZERO),
+        };
+        let open = || providers.open(&access).unwrap().no_older_than(LONGEST);
+        let (ours, place) = (open(), PushRef { remote_key: "a".to_owned(), property: None, metadata: None });
+        let wanted: RemoteRef = serde_json::from_value(json!({ "key": "a" })).unwrap();
+        for text in ["first", "second"] {
+            let data = [("k".to_owned(), text.to_owned().into())].into();
+            let source = SecretManifest { data, ..SecretManifest::default() };
+            ours.push(&place, PushValue { source: &source, key: Some("k") }).await.unwrap();
+            for session in [&ours, &open()] {
+                assert_eq!(session.read(&wanted).await.unwrap().value.expose(), text.as_bytes());
+            }
+        }
+        ours.delete(&place).await.unwrap();
+        assert!(open().read(&wanted).await.is_err());
+    }
+}
